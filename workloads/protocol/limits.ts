@@ -1,0 +1,44 @@
+// Every bound of the wire and of the store, in one place. A limit that an operator may want to move is the default of a
+// setting of the same name; the others are the protocol's. Each is tested at and past it.
+
+export const LIMITS = {
+  /** One frame from a client, bytes. A hello with 256 positions is about 24 KiB. */
+  clientFrameBytesMax: 64 * 1024,
+  /** A message's body, bytes. */
+  bodyBytesMax: 32 * 1024,
+  /** A message's attributes as JSON text, bytes. */
+  attributesBytesMax: 4 * 1024,
+  /** One HTTP request's body, bytes. */
+  requestBytesMax: 256 * 1024,
+  /** Topics one session may hold. */
+  subscriptionsMax: 4096,
+  /** Positions or subscriptions one frame may carry; a client with more sends further frames. */
+  positionsPerFrameMax: 256,
+  /** Topic patterns a token carries; each is a name or a prefix ending in `*`. */
+  topicPatternsMax: 32,
+  /** One frame on a link between roles, bytes. */
+  linkFrameBytesMax: 4 * 1024 * 1024,
+  /** Device stream: entries and bytes not yet settled (R6). */
+  deviceStreamEntriesMax: 1000,
+  deviceStreamBytesMax: 1024 * 1024,
+  /** Topic stream: entries, bytes and age kept (R6). */
+  topicStreamEntriesMax: 10_000,
+  topicStreamBytesMax: 16 * 1024 * 1024,
+  topicStreamAgeMs: 24 * 3600_000,
+  /** A message waits this long unless the sender says otherwise; at most the second figure. */
+  ttlDefaultMs: 7 * 24 * 3600_000,
+  ttlMaxMs: 30 * 24 * 3600_000,
+  /** Message ids remembered for each stream, and for how long (R2). */
+  duplicateWindowEntries: 2000,
+  duplicateWindowMs: 3600_000,
+  /** How long an idempotency key is remembered. */
+  idempotencyWindowMs: 24 * 3600_000,
+  idempotencyKeyCharsMax: 128,
+  /** Epochs remembered for each stream (R3). */
+  epochHistoryMax: 8,
+  /** Devices of one account. */
+  accountDevicesMax: 64,
+  /** Entries read from a stream at once. */
+  readEntriesMax: 500,
+  readBytesMax: 512 * 1024,
+} as const;
