@@ -20,7 +20,11 @@ function isInstalled() {
 if (!isInstalled()) {
   console.error('Dependencies are missing or out of date: running npm ci (about 20 s) …');
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
-  const done = spawnSync(npm, ['ci', '--no-audit', '--no-fund'], { cwd: root, stdio: ['ignore', 2, 2], shell: process.platform === 'win32' });
+  const done = spawnSync(npm, ['ci', '--no-audit', '--no-fund'], {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+    shell: process.platform === 'win32',
+  });
   if (done.status !== 0) {
     console.error('npm ci failed. Remedy: check that the npm registry is reachable, then run `npm ci` by hand.');
     process.exit(1);

@@ -61,7 +61,14 @@ export interface PingFrame {
 export interface ByeFrame {
   readonly type: 'bye';
 }
-export type ClientFrame = HelloFrame | AckFrame | SubscribeFrame | UnsubscribeFrame | UpstreamFrame | PingFrame | ByeFrame;
+export type ClientFrame =
+  | HelloFrame
+  | AckFrame
+  | SubscribeFrame
+  | UnsubscribeFrame
+  | UpstreamFrame
+  | PingFrame
+  | ByeFrame;
 
 // ---- gateway → client
 

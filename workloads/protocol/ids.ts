@@ -41,7 +41,9 @@ export class InvalidNameError extends Error {
 
 function describe(value: unknown): string {
   if (typeof value !== 'string') return value === null ? 'null' : typeof value;
-  return value.length > 40 ? `${JSON.stringify(value.slice(0, 40))}… (${value.length} characters)` : JSON.stringify(value);
+  return value.length > 40
+    ? `${JSON.stringify(value.slice(0, 40))}… (${value.length} characters)`
+    : JSON.stringify(value);
 }
 
 const NAME_RULE = '1–128 characters of letters, digits and . _ : ~ @ / -, starting with a letter or digit';

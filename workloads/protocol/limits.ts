@@ -16,6 +16,8 @@ export const LIMITS = {
   positionsPerFrameMax: 256,
   /** Topic patterns a token carries; each is a name or a prefix ending in `*`. */
   topicPatternsMax: 32,
+  /** A token or a ticket, characters: 32 patterns of 129 and three names are 4.8 KB of JSON, 6.6 KB signed. */
+  credentialCharsMax: 8 * 1024,
   /** One frame on a link between roles, bytes. */
   linkFrameBytesMax: 4 * 1024 * 1024,
   /** Device stream: entries and bytes not yet settled (R6). */

@@ -51,7 +51,8 @@ export function encodeRecord(message: MessageRecord): Uint8Array {
 
 /** Decodes without copying: attributes and body are views into `bytes`. Throws InvalidRecordError. */
 export function decodeRecord(bytes: Uint8Array): MessageRecord {
-  if (bytes.length < RECORD_HEADER_BYTES) throw new InvalidRecordError(`expected at least ${RECORD_HEADER_BYTES} bytes, got ${bytes.length}`);
+  if (bytes.length < RECORD_HEADER_BYTES)
+    throw new InvalidRecordError(`expected at least ${RECORD_HEADER_BYTES} bytes, got ${bytes.length}`);
   if (bytes[0] !== VERSION) throw new InvalidRecordError(`expected version ${VERSION}, got ${bytes[0]}`);
   const content = CONTENTS[bytes[1]!];
   if (content === undefined) throw new InvalidRecordError(`expected content 0–2, got ${bytes[1]}`);
