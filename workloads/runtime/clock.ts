@@ -53,7 +53,8 @@ export function aManualClock(startMs = 1_800_000_000_000): ManualClock {
       const end = now + ms;
       for (;;) {
         let next: number | null = null;
-        for (const [id, timer] of waiting) if (timer.at <= end && (next === null || timer.at < waiting.get(next)!.at)) next = id;
+        for (const [id, timer] of waiting)
+          if (timer.at <= end && (next === null || timer.at < waiting.get(next)!.at)) next = id;
         if (next === null) break;
         const timer = waiting.get(next)!;
         now = Math.max(now, timer.at);

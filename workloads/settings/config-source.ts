@@ -2,7 +2,10 @@
 import { choice, text } from './setting.ts';
 
 export const configSettings = {
-  configSource: choice('PUSHCLUSTER_CONFIG_SOURCE', 'kubernetes: watch ConfigMaps; embedded: given by the process.', { values: ['kubernetes', 'embedded'], fallback: 'kubernetes' }),
+  configSource: choice('PUSHCLUSTER_CONFIG_SOURCE', 'kubernetes: watch ConfigMaps; embedded: given by the process.', {
+    values: ['kubernetes', 'embedded'],
+    fallback: 'kubernetes',
+  }),
   namespace: text('PUSHCLUSTER_NAMESPACE', 'Namespace of the ConfigMaps.', 'default'),
   routingConfigMap: text('PUSHCLUSTER_ROUTING_CONFIGMAP', 'ConfigMap with the routing document.', ''),
   appsConfigMap: text('PUSHCLUSTER_APPS_CONFIGMAP', 'ConfigMap with the apps document.', ''),

@@ -6,9 +6,29 @@ import { integer } from './setting.ts';
 export const routerSettings = {
   ...commonSettings,
   ...configSettings,
-  httpPort: integer('PUSHCLUSTER_HTTP_PORT', 'Port of the push API; 0 picks one.', { fallback: 8081, min: 0, max: 65_535 }),
-  routeCacheMs: integer('PUSHCLUSTER_ROUTE_CACHE_MS', 'A cached route is used this long before the store is asked again.', { fallback: 5000, min: 0, max: 600_000 }),
-  routeCacheRowsMax: integer('PUSHCLUSTER_ROUTE_CACHE_ROWS_MAX', 'Routes cached at most, about 200 bytes each.', { fallback: 100_000, min: 0, max: 10_000_000 }),
-  leasePollMs: integer('PUSHCLUSTER_LEASE_POLL_MS', 'Live gateways are read from the store this often.', { fallback: 500, min: 50, max: 60_000 }),
-  requestsInFlightMax: integer('PUSHCLUSTER_REQUESTS_IN_FLIGHT_MAX', 'Requests under way before new ones get 503.', { fallback: 10_000, min: 1, max: 1_000_000 }),
+  httpPort: integer('PUSHCLUSTER_HTTP_PORT', 'Port of the push API; 0 picks one.', {
+    fallback: 8081,
+    min: 0,
+    max: 65_535,
+  }),
+  routeCacheMs: integer(
+    'PUSHCLUSTER_ROUTE_CACHE_MS',
+    'A cached route is used this long before the store is asked again.',
+    { fallback: 5000, min: 0, max: 600_000 },
+  ),
+  routeCacheRowsMax: integer('PUSHCLUSTER_ROUTE_CACHE_ROWS_MAX', 'Routes cached at most, about 200 bytes each.', {
+    fallback: 100_000,
+    min: 0,
+    max: 10_000_000,
+  }),
+  leasePollMs: integer('PUSHCLUSTER_LEASE_POLL_MS', 'Live gateways are read from the store this often.', {
+    fallback: 500,
+    min: 50,
+    max: 60_000,
+  }),
+  requestsInFlightMax: integer('PUSHCLUSTER_REQUESTS_IN_FLIGHT_MAX', 'Requests under way before new ones get 503.', {
+    fallback: 10_000,
+    min: 1,
+    max: 1_000_000,
+  }),
 } as const;

@@ -30,21 +30,31 @@ export class InvalidSettingsError extends Error {
  * Environment → settings. Throws InvalidSettingsError that names every wrong one.
  * @param readFile reads a file named by a *_FILE variable; injected so that this stays pure
  */
-export function parseSettings<T extends Table>(table: T, env: Readonly<Record<string, string | undefined>>, readFile: (path: string) => string): SettingsOf<T> {
+export function parseSettings<T extends Table>(
+  table: T,
+  env: Readonly<Record<string, string | undefined>>,
+  readFile: (path: string) => string,
+): SettingsOf<T> {
   const problems: string[] = [];
   const out: Record<string, unknown> = {};
   for (const [name, setting] of Object.entries(table)) {
     const text = textOf(setting, env, readFile, problems);
     if (text === undefined) continue;
     const value = setting.parse(text);
-    if (value === null) problems.push(`${setting.env}: expected ${setting.expected}, got ${JSON.stringify(text.slice(0, 60))}`);
+    if (value === null)
+      problems.push(`${setting.env}: expected ${setting.expected}, got ${JSON.stringify(text.slice(0, 60))}`);
     else out[name] = value;
   }
   if (problems.length > 0) throw new InvalidSettingsError(problems);
   return out as SettingsOf<T>;
 }
 
-function textOf(setting: Setting<unknown>, env: Readonly<Record<string, string | undefined>>, readFile: (path: string) => string, problems: string[]): string | undefined {
+function textOf(
+  setting: Setting<unknown>,
+  env: Readonly<Record<string, string | undefined>>,
+  readFile: (path: string) => string,
+  problems: string[],
+): string | undefined {
   const direct = env[setting.env];
   if (direct !== undefined && direct !== '') return direct;
   const path = env[`${setting.env}_FILE`];
@@ -65,7 +75,11 @@ export function text(env: string, about: string, fallback: string | null = null)
 }
 
 /** A whole number within bounds; the unit is the last word of the setting's name. */
-export function integer(env: string, about: string, bounds: { fallback: number | null; min: number; max: number }): Setting<number> {
+export function integer(
+  env: string,
+  about: string,
+  bounds: { fallback: number | null; min: number; max: number },
+): Setting<number> {
   return {
     env,
     about,
@@ -78,7 +92,11 @@ export function integer(env: string, about: string, bounds: { fallback: number |
   };
 }
 
-export function choice<const T extends string>(env: string, about: string, options: { values: readonly T[]; fallback: NoInfer<T> | null }): Setting<T> {
+export function choice<const T extends string>(
+  env: string,
+  about: string,
+  options: { values: readonly T[]; fallback: NoInfer<T> | null },
+): Setting<T> {
   return {
     env,
     about,

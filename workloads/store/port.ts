@@ -225,7 +225,9 @@ export interface Store {
   subscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<readonly TopicCursor[]>;
   unsubscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<void>;
   /** Flushes cursors of many devices (R5): one packed value each; never moves one back within an epoch. */
-  saveCursors(cursors: readonly { app: AppId; device: DeviceId; generation: number; topics: readonly TopicCursor[] }[]): Promise<void>;
+  saveCursors(
+    cursors: readonly { app: AppId; device: DeviceId; generation: number; topics: readonly TopicCursor[] }[],
+  ): Promise<void>;
 
   // push
   /** Claims a key for a message id, or tells who holds it. `fingerprint` is a hash of the request. */

@@ -1,0 +1,77 @@
+// Starts a role in this process from a pod's environment, the way its own main.ts does in a pod: parse settings, open keys, store
+// and bus, start. kubelet.ts calls it. Each start has handles of its own, and what it opened is closed with it.
+import { openInProcessBus } from '../bus/in-process.ts';
+import { startGateway } from '../gateway/role.ts';
+import { startRegistry } from '../registry/role.ts';
+import { startRouter } from '../router/role.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { ConfigSource } from '../runtime/config-source.ts';
+import { openKeys } from '../runtime/credentials.ts';
+import type { Log } from '../runtime/log.ts';
+import type { RunningRole } from '../runtime/role.ts';
+import { gatewaySettings } from '../settings/gateway.ts';
+import { registrySettings } from '../settings/registry.ts';
+import { routerSettings } from '../settings/router.ts';
+import { parseSettings } from '../settings/setting.ts';
+import { openStore } from '../store/open.ts';
+import type { RoleName } from './pod-spec.ts';
+
+export interface RoleSurroundings {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly config: ConfigSource;
+  readonly readFile: (path: string) => string;
+}
+
+/** Environment of a pod → running role. Rejects with the role's own error (wrong settings, port taken, store unreachable). */
+export async function startRole(
+  role: RoleName,
+  env: Readonly<Record<string, string>>,
+  surroundings: RoleSurroundings,
+): Promise<RunningRole> {
+  const { clock, log, config, readFile } = surroundings;
+  const common = parseSettings(settingsTable(role), env, readFile);
+  const keys = openKeys(common.keysDir, clock, log);
+  const store = await openStore({
+    url: common.store,
+    password: common.storePassword,
+    timeoutMs: common.storeTimeoutMs,
+    clock,
+    log,
+  });
+  const shared = { store, keys, clock, log, random: Math.random };
+  const start = (): Promise<RunningRole> => {
+    switch (role) {
+      case 'gateway':
+        return startGateway(parseSettings(gatewaySettings, env, readFile), {
+          ...shared,
+          bus: openBus(common.bus, clock),
+        });
+      case 'registry':
+        return startRegistry(parseSettings(registrySettings, env, readFile), { ...shared, config });
+      case 'router':
+        return startRouter(parseSettings(routerSettings, env, readFile), { ...shared, config });
+    }
+  };
+  const close = async (): Promise<void> => {
+    keys.stop();
+    await store.close();
+  };
+  try {
+    const running = await start();
+    return {
+      ports: running.ports,
+      stop: async () => {
+        await running.stop();
+        await close();
+      },
+      kill: () => {
+        running.kill();
+        close().catch((error: unknown) => log.warn({ error }, 'closing after a kill failed'));
+      },
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
