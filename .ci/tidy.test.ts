@@ -27,12 +27,14 @@ test('no role imports another role', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('the operator imports only settings and protocol from the workloads', () => {
+test('the operator imports nothing of roles, store, bus or links: only settings, protocol and runtime', () => {
   const wrong = sources
     .filter((path) => path.startsWith('operator/') && !path.endsWith('.test.ts'))
     .flatMap((path) =>
       importsOf(path)
-        .filter((target) => target.startsWith('workloads/') && !/^workloads\/(settings|protocol)\//.test(target))
+        .filter(
+          (target) => target.startsWith('workloads/') && !/^workloads\/(settings|protocol|runtime)\//.test(target),
+        )
         .map((target) => `${path} → ${target}`),
     );
   assert.deepEqual(wrong, []);

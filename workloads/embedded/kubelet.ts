@@ -1,28 +1,28 @@
 // Kubelet and workload controllers of the in-memory API server: watches StatefulSets, Deployments, pods and Secrets, and runs each
 // pod's role in this process. Level-triggered: every change leads to one look at everything (sync), so no event matters by itself.
 // What to create or remove is decided in replicas.ts, what a pod runs in pod-spec.ts.
-import { createHash } from 'node:crypto';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KINDS } from '../../operator/kube/port.ts';
-import type { Kube, KubeObject, Watch } from '../../operator/kube/port.ts';
+import type { MemoryKube } from '../../operator/kube/memory.ts';
+import type { KubeObject, Watch } from '../../operator/kube/port.ts';
 import { ANNOTATION_ADMIN_ADDRESS, ANNOTATION_CLIENT_ADDRESS, ANNOTATION_HTTP_ADDRESS } from '../../operator/types.ts';
 import type { Log } from '../runtime/log.ts';
 import type { RunningRole } from '../runtime/role.ts';
 import { planPod } from './pod-spec.ts';
 import type { PodPlan, PodSpec, RoleName, Secrets } from './pod-spec.ts';
-import { planDeployment, planStatefulSet } from './replicas.ts';
-import type { PodRow, ReplicaPlan } from './replicas.ts';
+import { isReady, planFor, readSecrets, readWorkload, renderPod, revisionOf } from './workload.ts';
+import type { Workload } from './workload.ts';
 
 export interface KubeletOptions {
-  readonly kube: Kube;
+  readonly kube: MemoryKube;
   readonly namespace: string;
   /** Folder for the files of volumes. */
   readonly dir: string;
   readonly log: Log;
   readonly startRole: (role: RoleName, env: Readonly<Record<string, string>>) => Promise<RunningRole>;
   /** What differs from a real pod: store, bus, ports. Ports a role had before come back in `ports`. */
-  readonly overrides: (role: RoleName, pod: string, ordinal: number) => Readonly<Record<string, string>>;
+  readonly overrides: (role: RoleName, ordinal: number) => Readonly<Record<string, string>>;
 }
 
 interface Process {
@@ -33,23 +33,12 @@ interface Process {
   state: 'starting' | 'running' | 'stopping';
 }
 
-const FINALIZER = 'pushcluster.io/embedded-kubelet';
-const REVISION = { StatefulSet: 'controller-revision-hash', Deployment: 'pod-template-hash' } as const;
 const PORT_ENV = {
   client: 'PUSHCLUSTER_CLIENT_PORT',
   link: 'PUSHCLUSTER_LINK_PORT',
   admin: 'PUSHCLUSTER_ADMIN_PORT',
   http: 'PUSHCLUSTER_HTTP_PORT',
 } as const;
-
-interface Workload {
-  readonly object: KubeObject;
-  readonly kind: 'StatefulSet' | 'Deployment';
-  readonly replicas: number;
-  readonly template: { readonly metadata?: { labels?: Readonly<Record<string, string>> }; readonly spec: PodSpec };
-  readonly revision: string;
-  readonly pods: readonly KubeObject[];
-}
 
 /** Runs pods until closed. */
 export class EmbeddedKubelet {
@@ -97,7 +86,7 @@ export class EmbeddedKubelet {
     for (const watch of this.#watches) watch.stop();
     this.#watches = [];
     if (this.#syncing) await new Promise<void>((resolve) => (this.#idle = resolve));
-    await Promise.all([...this.#processes.values()].map((process) => process.role?.stop()));
+    await Promise.all([...this.#processes.values()].flatMap(({ role }) => (role === null ? [] : [role.stop()])));
     this.#processes.clear();
   }
 
@@ -153,22 +142,34 @@ export class EmbeddedKubelet {
     for (const name of plan.remove) await kube.delete(KINDS.pod, { name, namespace });
     const ready = workload.pods.filter(isReady);
     const updated = workload.pods.filter((pod) => revisionOf(pod, workload.kind) === workload.revision);
-    const { apiVersion, kind, metadata } = workload.object;
-    await kube.applyStatus({
-      apiVersion,
-      kind,
-      metadata: { name: metadata.name, namespace },
-      status: {
-        observedGeneration: metadata.generation ?? 1,
-        replicas: workload.pods.length,
-        readyReplicas: ready.length,
-        availableReplicas: ready.length,
-        updatedReplicas: updated.length,
-        ...(workload.kind === 'StatefulSet'
-          ? { updateRevision: workload.revision, currentRevision: workload.revision }
-          : {}),
-      },
-    });
+    if (workload.kind === 'Deployment') await this.#announceService(workload);
+    const { metadata } = workload.object;
+    const kind = workload.kind === 'StatefulSet' ? KINDS.statefulSet : KINDS.deployment;
+    const revisions = { updateRevision: workload.revision, currentRevision: workload.revision };
+    const status = {
+      observedGeneration: metadata.generation ?? 1,
+      replicas: workload.pods.length,
+      readyReplicas: ready.length,
+      availableReplicas: ready.length,
+      updatedReplicas: updated.length,
+      ...(workload.kind === 'StatefulSet' ? revisions : {}),
+    };
+    if (JSON.stringify(workload.object['status']) !== JSON.stringify(status)) {
+      await kube.setStatus(kind, { name: metadata.name, namespace }, status);
+    }
+  }
+
+  /** The Service in front of a Deployment leads to its first pod that runs. */
+  async #announceService(workload: Workload): Promise<void> {
+    const { kube, namespace } = this.#options;
+    const names = workload.pods.map((pod) => pod.metadata.name).sort();
+    const serving = names.map((name) => this.#processes.get(name)).find((process) => process?.state === 'running');
+    const service = await kube.get(KINDS.service, { name: workload.object.metadata.name, namespace });
+    if (serving === undefined || service === null) return;
+    const address = `http://127.0.0.1:${serving.ports['http']}`;
+    if (service.metadata.annotations?.[ANNOTATION_HTTP_ADDRESS] === address) return;
+    const at = { name: service.metadata.name, namespace };
+    await kube.merge(KINDS.service, at, { metadata: { annotations: { [ANNOTATION_HTTP_ADDRESS]: address } } });
   }
 
   /** Starts a pod's role when it does not run yet; a pod without a role of ours counts as running. */
@@ -204,7 +205,7 @@ export class EmbeddedKubelet {
     const env = {
       ...plan.env,
       PUSHCLUSTER_KEYS_DIR: at.keysDir,
-      ...this.#options.overrides(plan.role, name, ordinal),
+      ...this.#options.overrides(plan.role, ordinal),
       ...Object.fromEntries(
         Object.entries(at.ports).map(([port, n]) => [PORT_ENV[port as keyof typeof PORT_ENV], String(n)]),
       ),
@@ -226,10 +227,6 @@ export class EmbeddedKubelet {
     const annotations: Record<string, string> = { [ANNOTATION_ADMIN_ADDRESS]: `http://127.0.0.1:${ports['admin']}` };
     if (role === 'gateway') annotations[ANNOTATION_CLIENT_ADDRESS] = `ws://127.0.0.1:${ports['client']}/`;
     await kube.merge(KINDS.pod, at, { metadata: { annotations } });
-    const owner = pod.metadata.ownerReferences?.find((reference) => reference.kind === 'Deployment');
-    if (owner === undefined) return;
-    const address = { [ANNOTATION_HTTP_ADDRESS]: `http://127.0.0.1:${ports['http']}` };
-    await kube.merge(KINDS.deployment, { name: owner.name, namespace }, { metadata: { annotations: address } });
   }
 
   #end(pod: KubeObject): void {
@@ -263,103 +260,27 @@ export class EmbeddedKubelet {
     if ((await kube.get(KINDS.pod, { name, namespace })) === null) return;
     const status = isReady ? 'True' : 'False';
     const lastTransitionTime = new Date().toISOString();
-    await kube.applyStatus({
-      apiVersion: 'v1',
-      kind: 'Pod',
-      metadata: { name, namespace },
-      status: {
+    await kube.setStatus(
+      KINDS.pod,
+      { name, namespace },
+      {
         phase: 'Running',
         podIP: '127.0.0.1',
         hostIP: '127.0.0.1',
         conditions: ['Ready', 'ContainersReady'].map((type) => ({ type, status, lastTransitionTime })),
       },
-    });
+    );
   }
 
   #writeFiles(pod: string, plan: PodPlan): string {
     const dir = join(this.#options.dir, pod);
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    for (const [path, text] of Object.entries(plan.files)) writeFileSync(join(dir, path), text, { mode: 0o600 });
+    for (const [path, text] of Object.entries(plan.files)) {
+      const file = join(dir, path);
+      // Roles read keys again when a file's time changes.
+      if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
+      writeFileSync(file, text, { mode: 0o600 });
+    }
     return dir;
   }
-}
-
-function planFor(workload: Workload): ReplicaPlan {
-  const rows: PodRow[] = workload.pods.map((pod) => ({
-    name: pod.metadata.name,
-    revision: revisionOf(pod, workload.kind),
-    ready: isReady(pod),
-    ending: pod.metadata.deletionTimestamp !== undefined,
-  }));
-  const set = { name: workload.object.metadata.name, replicas: workload.replicas };
-  if (workload.kind === 'StatefulSet') return planStatefulSet(set, rows);
-  const ordinals = rows.map((row) => Number(row.name.slice(row.name.lastIndexOf('-') + 1)));
-  return planDeployment({ ...set, revision: workload.revision, nextOrdinal: Math.max(-1, ...ordinals) + 1 }, rows);
-}
-
-function readWorkload(object: KubeObject, kind: Workload['kind'], pods: readonly KubeObject[]): Workload {
-  const spec = object['spec'] as { replicas?: number; template: Workload['template'] };
-  const isMine = (pod: KubeObject): boolean =>
-    pod.metadata.ownerReferences?.some((owner) => owner.uid === object.metadata.uid) ?? false;
-  return {
-    object,
-    kind,
-    replicas: object.metadata.deletionTimestamp === undefined ? (spec.replicas ?? 1) : 0,
-    template: spec.template,
-    revision: revisionHash(spec.template),
-    pods: pods.filter(isMine),
-  };
-}
-
-function renderPod(workload: Workload, name: string, ordinal: number): KubeObject {
-  const { apiVersion, kind, metadata } = workload.object;
-  const stable =
-    workload.kind === 'StatefulSet'
-      ? { 'statefulset.kubernetes.io/pod-name': name, 'apps.kubernetes.io/pod-index': String(ordinal) }
-      : {};
-  return {
-    apiVersion: 'v1',
-    kind: 'Pod',
-    metadata: {
-      name,
-      ...(metadata.namespace === undefined ? {} : { namespace: metadata.namespace }),
-      labels: { ...workload.template.metadata?.labels, [REVISION[workload.kind]]: workload.revision, ...stable },
-      ownerReferences: [{ apiVersion, kind, name: metadata.name, uid: metadata.uid ?? '', controller: true }],
-      finalizers: [FINALIZER],
-    },
-    spec: { ...workload.template.spec, nodeName: 'embedded' },
-  };
-}
-
-/** Same template, same hash, whatever the order of its fields. */
-function revisionHash(template: unknown): string {
-  const sorted = JSON.stringify(template, (_key, value: unknown) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
-  return createHash('sha256').update(sorted).digest('hex').slice(0, 10);
-}
-
-function revisionOf(pod: KubeObject, kind: Workload['kind']): string {
-  return pod.metadata.labels?.[REVISION[kind]] ?? '';
-}
-
-function isReady(pod: KubeObject): boolean {
-  const status = pod['status'] as { conditions?: readonly { type: string; status: string }[] } | undefined;
-  return status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') ?? false;
-}
-
-function readSecrets(objects: readonly KubeObject[]): Secrets {
-  const decode = (text: string): string => Buffer.from(text, 'base64').toString('utf8');
-  return new Map(
-    objects.map((object) => {
-      const data = Object.entries((object['data'] ?? {}) as Readonly<Record<string, string>>);
-      const plain = (object['stringData'] ?? {}) as Readonly<Record<string, string>>;
-      return [
-        object.metadata.name,
-        { ...Object.fromEntries(data.map(([key, value]) => [key, decode(value)])), ...plain },
-      ];
-    }),
-  );
 }

@@ -1,6 +1,6 @@
 // Starts a role in this process from a pod's environment, the way its own main.ts does in a pod: parse settings, open keys, store
 // and bus, start. kubelet.ts calls it. Each start has handles of its own, and what it opened is closed with it.
-import { openInProcessBus } from '../bus/in-process.ts';
+import type { Bus } from '../bus/port.ts';
 import { startGateway } from '../gateway/role.ts';
 import { startRegistry } from '../registry/role.ts';
 import { startRouter } from '../router/role.ts';
@@ -9,6 +9,7 @@ import type { ConfigSource } from '../runtime/config-source.ts';
 import { openKeys } from '../runtime/credentials.ts';
 import type { Log } from '../runtime/log.ts';
 import type { RunningRole } from '../runtime/role.ts';
+import { commonSettings } from '../settings/common.ts';
 import { gatewaySettings } from '../settings/gateway.ts';
 import { registrySettings } from '../settings/registry.ts';
 import { routerSettings } from '../settings/router.ts';
@@ -20,6 +21,8 @@ export interface RoleSurroundings {
   readonly clock: Clock;
   readonly log: Log;
   readonly config: ConfigSource;
+  /** The bus of this process. */
+  readonly bus: Bus;
   readonly readFile: (path: string) => string;
 }
 
@@ -29,8 +32,8 @@ export async function startRole(
   env: Readonly<Record<string, string>>,
   surroundings: RoleSurroundings,
 ): Promise<RunningRole> {
-  const { clock, log, config, readFile } = surroundings;
-  const common = parseSettings(settingsTable(role), env, readFile);
+  const { clock, log, config, bus, readFile } = surroundings;
+  const common = parseSettings(commonSettings, env, readFile);
   const keys = openKeys(common.keysDir, clock, log);
   const store = await openStore({
     url: common.store,
@@ -43,10 +46,7 @@ export async function startRole(
   const start = (): Promise<RunningRole> => {
     switch (role) {
       case 'gateway':
-        return startGateway(parseSettings(gatewaySettings, env, readFile), {
-          ...shared,
-          bus: openBus(common.bus, clock),
-        });
+        return startGateway(parseSettings(gatewaySettings, env, readFile), { ...shared, bus });
       case 'registry':
         return startRegistry(parseSettings(registrySettings, env, readFile), { ...shared, config });
       case 'router':

@@ -1,6 +1,8 @@
 // The apps document: every PushApp of the namespace that names this cluster, as the operator renders it into the apps
 // ConfigMap (key `apps.json`) for registry and router. It holds only public material: JWKs and hashes of API keys.
+import { InvalidNameError, parseAppId } from './ids.ts';
 import type { AppId } from './ids.ts';
+import { InvalidDocumentError } from './routing.ts';
 
 export interface ApiKeyHash {
   /** Name of the key, for logs. */
@@ -35,4 +37,91 @@ export const APPS_KEY = 'apps.json';
 /** Whether a topic is within the patterns (names, or prefixes ending in `*`). Cost: O(patterns). */
 export function isTopicAllowed(patterns: readonly string[], topic: string): boolean {
   return patterns.some((p) => (p.endsWith('*') ? topic.startsWith(p.slice(0, -1)) : p === topic));
+}
+
+/** JSON text → apps document, refused whole by field. Unknown fields are ignored. Throws InvalidDocumentError. */
+export function parseAppsDocument(text: string): AppsDocument {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new InvalidDocumentError('apps document: expected JSON', { cause: error });
+  }
+  const root = rowAt(value, 'apps document');
+  if (root['version'] !== 1) throw new InvalidDocumentError(`version: expected 1, got ${String(root['version'])}`);
+  const apps = listAt(root['apps'], 'apps').map((item, i) => parseApp(item, `apps[${i}]`));
+  const twice = apps.find((app, i) => apps.findIndex((other) => other.name === app.name) !== i);
+  if (twice !== undefined) throw new InvalidDocumentError(`apps: expected each name once, got ${twice.name} twice`);
+  return { version: 1, revision: textAt(root['revision'], 'revision'), apps };
+}
+
+function parseApp(value: unknown, at: string): AppDefinition {
+  const row = rowAt(value, at);
+  const webhook = row['authWebhook'] === undefined ? null : rowAt(row['authWebhook'], `${at}.authWebhook`);
+  const quotas = rowAt(row['quotas'] ?? {}, `${at}.quotas`);
+  const delivery = rowAt(row['delivery'] ?? {}, `${at}.delivery`);
+  return {
+    name: nameAt(row['name'], `${at}.name`),
+    publicKeys: listAt(row['publicKeys'] ?? [], `${at}.publicKeys`).map((key, i) =>
+      rowAt(key, `${at}.publicKeys[${i}]`),
+    ),
+    apiKeys: listAt(row['apiKeys'] ?? [], `${at}.apiKeys`).map((key, i) => parseApiKey(key, `${at}.apiKeys[${i}]`)),
+    ...(webhook === null
+      ? {}
+      : {
+          authWebhook: {
+            url: textAt(webhook['url'], `${at}.authWebhook.url`),
+            timeoutMs: countAt(webhook['timeoutMs'], `${at}.authWebhook.timeoutMs`),
+          },
+        }),
+    allowedTopics: listAt(row['allowedTopics'] ?? [], `${at}.allowedTopics`).map((topic, i) =>
+      textAt(topic, `${at}.allowedTopics[${i}]`),
+    ),
+    quotas: {
+      ...optionalCount(quotas, 'messagesPerSecond', `${at}.quotas`),
+      ...optionalCount(quotas, 'devicesPerAccount', `${at}.quotas`),
+    },
+    delivery: optionalCount(delivery, 'ttlMs', `${at}.delivery`),
+  };
+}
+
+function parseApiKey(value: unknown, at: string): ApiKeyHash {
+  const row = rowAt(value, at);
+  const sha256 = textAt(row['sha256'], `${at}.sha256`);
+  if (!/^[0-9a-f]{64}$/.test(sha256)) throw new InvalidDocumentError(`${at}.sha256: expected 64 lower-case hex digits`);
+  return { name: textAt(row['name'], `${at}.name`), sha256 };
+}
+
+function nameAt(value: unknown, at: string): AppId {
+  try {
+    return parseAppId(value, at);
+  } catch (error) {
+    if (error instanceof InvalidNameError) throw new InvalidDocumentError(error.message, { cause: error });
+    throw error;
+  }
+}
+function rowAt(value: unknown, at: string): Record<string, unknown> {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new InvalidDocumentError(`${at}: expected an object`);
+}
+function listAt(value: unknown, at: string): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  throw new InvalidDocumentError(`${at}: expected a list`);
+}
+function textAt(value: unknown, at: string): string {
+  if (typeof value === 'string' && value !== '') return value;
+  throw new InvalidDocumentError(`${at}: expected a text`);
+}
+function countAt(value: unknown, at: string): number {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+  throw new InvalidDocumentError(`${at}: expected a number of at least 0`);
+}
+function optionalCount<K extends string>(
+  row: Record<string, unknown>,
+  name: K,
+  at: string,
+): { readonly [P in K]?: number } {
+  const value = row[name];
+  if (value === undefined || value === null) return {};
+  return { [name]: countAt(value, `${at}.${name}`) } as { readonly [P in K]?: number };
 }

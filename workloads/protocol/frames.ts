@@ -31,7 +31,8 @@ export interface HelloFrame {
 /** Cumulative: the client has persisted everything up to each position. */
 export interface AckFrame {
   readonly type: 'ack';
-  readonly positions: readonly { readonly stream: StreamName; readonly offset: number }[];
+  /** With `epoch`, an ack that crossed a change of epoch is not taken for the new one; without it, the present epoch is meant. */
+  readonly positions: readonly { readonly stream: StreamName; readonly offset: number; readonly epoch?: Epoch }[];
 }
 export interface SubscribeFrame {
   readonly type: 'subscribe';

@@ -104,3 +104,10 @@ export function messageIdAt(nowMs: number, random: Uint8Array): MessageId {
   }
   return (time + tail) as MessageId;
 }
+
+/** When the id was made: ms since 1970, by the clock of whoever made it. */
+export function messageIdTimeMs(id: MessageId): number {
+  let ms = 0;
+  for (let i = 0; i < 10; i++) ms = ms * 32 + ALPHABET.indexOf(id[i]!);
+  return ms;
+}

@@ -51,7 +51,9 @@ export function parseRoutingDocument(text: string): RoutingDocument {
   if (root['version'] !== 1) throw new InvalidDocumentError(`version: expected 1, got ${String(root['version'])}`);
   const strategy = STRATEGIES.find((known) => known === root['strategy']);
   if (strategy === undefined) {
-    throw new InvalidDocumentError(`strategy: expected one of ${STRATEGIES.join(', ')}, got ${String(root['strategy'])}`);
+    throw new InvalidDocumentError(
+      `strategy: expected one of ${STRATEGIES.join(', ')}, got ${String(root['strategy'])}`,
+    );
   }
   const list = root['gateways'];
   if (!Array.isArray(list)) throw new InvalidDocumentError('gateways: expected a list');

@@ -1,0 +1,83 @@
+// `npm run bench -- <name> [--json]`: one bench against compiled roles, each in a process of its own, load from lean processes beside them. The last
+// line of the output is one JSON object; --json prints nothing else. README.md tells what was found.
+import { parseArgs } from 'node:util';
+import { FANOUT_SHAPES, fanout } from './fanout.ts';
+import type { FanoutShape } from './fanout.ts';
+import { idle } from './idle.ts';
+import { MissingPartError } from './stage.ts';
+import type { StoreKind } from './stage.ts';
+import { UNICAST_DEFAULTS, unicast } from './unicast.ts';
+import { describeMachine } from './usage.ts';
+
+const USAGE = `npm run bench -- <name> [--json] [options]
+
+  idle      18,000 connections with live sessions: rssPerConnectionBytes
+  fanout    live, one topic, 10,000 connections: deliveriesPerCpuSecond of the gateway, lost
+            --messages, --batch and --in-flight measure one shape instead of ${FANOUT_SHAPES.map(({ inFlight }) => inFlight).join(', ')} in flight
+  unicast   durable through the push API, acked: messagesPerSecond, p50Ms, p99Ms, lost
+            --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'boolean', default: false },
+    messages: { type: 'string' },
+    batch: { type: 'string' },
+    'in-flight': { type: 'string' },
+    requests: { type: 'string' },
+    store: { type: 'string' },
+  },
+});
+
+type Result = Readonly<Record<string, unknown>>;
+const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
+  idle,
+  fanout: () => fanout(fanoutShapes()),
+  unicast: () =>
+    unicast({
+      store: store(values.store),
+      messages: number(values.messages, UNICAST_DEFAULTS.messages),
+      batch: number(values.batch, UNICAST_DEFAULTS.batch),
+      requests: number(values.requests, UNICAST_DEFAULTS.requests),
+    }),
+};
+
+function fanoutShapes(): readonly FanoutShape[] {
+  const [usual] = FANOUT_SHAPES;
+  if (usual === undefined || (values.messages ?? values.batch ?? values['in-flight']) === undefined)
+    return FANOUT_SHAPES;
+  const batch = number(values.batch, usual.batch);
+  const inFlight = Math.max(batch, number(values['in-flight'], usual.inFlight));
+  return [{ messages: number(values.messages, usual.messages), batch, inFlight }];
+}
+
+function number(text: string | undefined, fallback: number): number {
+  const value = text === undefined ? fallback : Number(text);
+  if (!Number.isSafeInteger(value) || value < 1)
+    throw new RangeError(`expected a whole number of at least 1, got ${text}`);
+  return value;
+}
+
+function store(text: string | undefined): StoreKind {
+  const known: readonly StoreKind[] = ['redis-everysec', 'redis-always'];
+  const kind = known.find((name) => name === (text ?? UNICAST_DEFAULTS.store));
+  if (kind === undefined) throw new RangeError(`expected one of ${known.join(', ')}, got ${text}`);
+  return kind;
+}
+
+const name = positionals[0] ?? '';
+const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name]! : null;
+if (bench === null) {
+  console.error(USAGE);
+  process.exit(2);
+}
+try {
+  if (!values.json) console.log(`${name} on ${describeMachine()}, Node ${process.version}`);
+  const result = await bench();
+  if (!values.json)
+    for (const [key, value] of Object.entries(result)) console.log(`  ${key}: ${JSON.stringify(value)}`);
+  console.log(JSON.stringify({ bench: name, machine: describeMachine(), node: process.version, ...result }));
+} catch (error) {
+  console.error(error instanceof MissingPartError ? error.message : error);
+  process.exit(1);
+}

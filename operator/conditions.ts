@@ -1,0 +1,173 @@
+// The conditions of a PushCluster: each says one thing about it, with a reason for machines and a sentence for people, and keeps
+// the time when it last changed. status.ts calls it; nobody else makes conditions. Pure.
+import type { Assessment } from './assess.ts';
+import type { GatewayPlan } from './drain.ts';
+import { isPodReady, isServing } from './gateway-state.ts';
+import type { PodView } from './kube/objects.ts';
+import type { Cluster, ClusterStatus, Condition, ConditionType, Observed } from './types.ts';
+
+type Fact = Omit<Condition, 'type' | 'observedGeneration' | 'lastTransitionTime'>;
+const MESSAGE_CHARS_MAX = 1024;
+
+export interface Subject {
+  readonly cluster: Cluster;
+  readonly observed: Observed;
+  readonly assessment: Assessment;
+}
+
+/** @param failure of the last writes, in words; null: they went well */
+export function describeConditions(subject: Subject, failure: string | null): readonly Condition[] {
+  const { cluster, assessment } = subject;
+  const facts: Readonly<Record<ConditionType, Fact>> = {
+    Ready: ready(subject),
+    Progressing: progressing(subject),
+    Degraded: degraded(subject, failure),
+    Draining: draining(subject),
+    Refused: yesNo(false, 'Accepted', 'The manifest is valid'),
+    StoreEvaluation: storeEvaluation(cluster),
+    MetricsTrusted: yesNo(assessment.trust.isTrusted, assessment.trust.reason, assessment.trust.message),
+  };
+  return stamp(facts, cluster, assessment.nowMs);
+}
+
+/** Conditions of a resource that is refused: whatever runs goes on, and nothing is known to be as it shall be. */
+export function refusedConditions(
+  resource: { readonly generation: number; readonly status: ClusterStatus | null },
+  problems: readonly string[],
+  nowMs: number,
+): readonly Condition[] {
+  const message = problems.join('; ');
+  const kept = (resource.status?.conditions ?? []).filter((c) => !['Refused', 'Ready', 'Progressing'].includes(c.type));
+  const facts = {
+    Ready: yesNo(false, 'Refused', 'The manifest is refused; what runs is left as it is'),
+    Progressing: yesNo(false, 'Refused', 'Nothing is done until the manifest is put right'),
+    Refused: yesNo(true, 'InvalidSpec', message),
+  };
+  return [...stamp(facts, resource, nowMs), ...kept];
+}
+
+function stamp(
+  facts: Readonly<Partial<Record<ConditionType, Fact>>>,
+  resource: { readonly generation: number; readonly status: ClusterStatus | null },
+  nowMs: number,
+): readonly Condition[] {
+  const nowIso = new Date(nowMs).toISOString().replace(/\.\d+Z$/, 'Z');
+  return Object.entries(facts).map(([type, fact]) => {
+    const before = resource.status?.conditions?.find((c) => c.type === type);
+    return {
+      type: type as ConditionType,
+      ...fact,
+      message: fact.message.slice(0, MESSAGE_CHARS_MAX),
+      observedGeneration: resource.generation,
+      lastTransitionTime: before?.status === fact.status ? before.lastTransitionTime : nowIso,
+    };
+  });
+}
+
+function yesNo(is: boolean, reason: string, message: string): Fact {
+  return { status: is ? 'True' : 'False', reason, message };
+}
+
+/** True once everything wanted serves; it then stays True while no more is away than maxUnavailable allows. */
+function ready({ cluster, observed }: Subject): Fact {
+  const wanted = cluster.spec.gateway.replicas;
+  const serving = observed.gateways.filter((g) => g.ordinal < wanted && isServing(g)).length;
+  const wasReady = cluster.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
+  const needed = wasReady ? Math.max(Math.min(1, wanted), wanted - cluster.spec.disruption.maxUnavailable) : wanted;
+  if (cluster.deletedAtMs !== null) return yesNo(false, 'Deleting', 'The cluster is being deleted');
+  const missing = [
+    ...(serving < needed ? [`${serving} of ${wanted} gateways serve`] : []),
+    ...missingDeployments(cluster, observed),
+    ...(cluster.spec.store === null && (observed.storeSet?.status?.readyReplicas ?? 0) === 0
+      ? ['the evaluation Redis is not ready']
+      : []),
+  ];
+  if (missing.length > 0) return yesNo(false, 'NotReady', missing.join('; '));
+  return yesNo(true, 'Serving', `${serving} of ${wanted} gateways serve; registry and router answer`);
+}
+
+function missingDeployments(cluster: Cluster, observed: Observed): readonly string[] {
+  return (['registry', 'router'] as const)
+    .filter((role) => cluster.spec[role].replicas > 0 && (observed[role]?.status?.readyReplicas ?? 0) === 0)
+    .map((role) => `no ${role} is ready`);
+}
+
+function progressing({ cluster, observed, assessment }: Subject): Fact {
+  const { gateways } = assessment.drains;
+  const wanted = cluster.spec.gateway.replicas;
+  const live = observed.gatewaySet?.spec?.replicas ?? 0;
+  const outdated = gateways.filter((g) => g.isOutdated && g.reason !== 'scale-in').length;
+  if (cluster.deletedAtMs !== null) return yesNo(true, 'Deleting', 'Gateways are drained before the cluster goes');
+  if (observed.gatewaySet === null) return yesNo(true, 'SettingUp', 'Children are being made');
+  if (live < wanted) return yesNo(true, 'ScalingOut', `Gateways ${live} → ${wanted}`);
+  if (live > wanted) return yesNo(true, 'ScalingIn', `Gateways ${live} → ${wanted}`);
+  if (outdated > 0)
+    return yesNo(true, 'RollingOut', `${outdated} of ${gateways.length} gateways are of an older revision`);
+  if (gateways.some((g) => g.reason !== null))
+    return yesNo(true, 'Replacing', namesOf(gateways.filter((g) => g.reason)));
+  if (gateways.length < wanted || gateways.some((g) => g.phase === 'starting'))
+    return yesNo(
+      true,
+      'Starting',
+      `${gateways.filter((g) => g.phase === 'active').length} of ${wanted} gateways started`,
+    );
+  return yesNo(false, 'Settled', 'Everything is as the manifest says');
+}
+
+function degraded({ cluster, observed, assessment }: Subject, failure: string | null): Fact {
+  if (failure !== null) return yesNo(true, 'WriteFailed', failure);
+  const { gateways } = assessment.drains;
+  const unknown = gateways.filter((g) => g.gateway.answer.kind === 'unknown' && isPodReady(g.gateway.pod));
+  const held = gateways.filter((g) => g.hold !== null && g.gateway.answer.kind === 'unknown' && !g.isDrained);
+  if (held.length > 0)
+    return yesNo(true, 'GatewayUnknown', held.map((g) => `${g.gateway.name}: ${g.hold ?? ''}`).join('; '));
+  if (unknown.length > 0) return yesNo(true, 'GatewayUnknown', `No answer from the admin port of ${namesOf(unknown)}`);
+  const broken = gateways.filter((g) => !isPodReady(g.gateway.pod) && g.phase === 'active' && g.reason === null);
+  if (broken.length > 0) return yesNo(true, 'GatewaysNotReady', `Not ready: ${namesOf(broken)}`);
+  const failing = [...gateways.map((g) => g.gateway.pod), ...observed.rolePods].flatMap((pod) => describeFailure(pod));
+  if (failing.length > 0) return yesNo(true, 'PodsFailing', failing.join('; '));
+  const wasReady = cluster.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
+  const missing = missingDeployments(cluster, observed);
+  if (wasReady && missing.length > 0) return yesNo(true, 'RolesNotReady', missing.join('; '));
+  const refused = observed.appResources.filter((app) => app.problems.length > 0);
+  if (refused.length > 0)
+    return yesNo(true, 'AppsRefused', `Refused PushApps: ${refused.map((app) => app.object.metadata.name).join(', ')}`);
+  return yesNo(false, 'Healthy', 'Nothing is amiss');
+}
+
+/** Reasons of a waiting container that do not pass by themselves. */
+const FAILURES = [
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'InvalidImageName',
+  'CrashLoopBackOff',
+  'CreateContainerConfigError',
+];
+
+function describeFailure(pod: PodView): readonly string[] {
+  const reasons = pod.status?.containerStatuses?.map((status) => status.state?.waiting?.reason ?? '') ?? [];
+  const found = reasons.find((reason) => FAILURES.includes(reason));
+  return found === undefined ? [] : [`${pod.metadata.name}: ${found}`];
+}
+
+function draining({ assessment }: Subject): Fact {
+  const leaving = assessment.drains.gateways.filter((g) => g.phase === 'draining');
+  if (leaving.length === 0) return yesNo(false, 'NoDrain', 'No gateway is being drained');
+  const parts = leaving.map(
+    (g) => `${g.gateway.name} (${g.reason ?? 'called off'})${g.hold === null ? '' : `: ${g.hold}`}`,
+  );
+  return yesNo(true, 'Draining', parts.join('; '));
+}
+
+function storeEvaluation(cluster: Cluster): Fact {
+  if (cluster.spec.store !== null) return yesNo(false, 'StoreGiven', 'spec.store names the store');
+  return yesNo(
+    true,
+    'EvaluationRedis',
+    'spec.store is not set: one evaluation Redis runs here, and its data go with its pod. Set spec.store.redis to keep messages for real',
+  );
+}
+
+function namesOf(gateways: readonly GatewayPlan[]): string {
+  return gateways.map((g) => g.gateway.name).join(', ');
+}

@@ -1,0 +1,204 @@
+// The contract suite of the bus port: every implementation's test file calls busContract with a way to open itself.
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { BusUnavailableError } from './port.ts';
+import type { Bus, BusRecord, ReceivedRecord } from './port.ts';
+
+/** A bus opened empty for one test. */
+export interface BusUnderTest {
+  readonly bus: Bus;
+  /** Moves or waits for the bus's time: backoffs end. */
+  readonly advance: (ms: number) => Promise<void>;
+}
+export interface BusSubject {
+  readonly name: string;
+  /** Why it cannot run here, with the command that helps; null: it can. */
+  readonly skip: string | null;
+  /** The first backoff must be at most 100 ms. */
+  open(): Promise<BusUnderTest>;
+}
+
+export function aRecord(key: string, value: string, topic = 'pushcluster.test'): BusRecord {
+  return { topic, key, headers: { trace: 't1' }, value: Buffer.from(value) };
+}
+export function valueOf(record: ReceivedRecord): string {
+  return Buffer.from(record.value).toString();
+}
+
+/** Gathers what handlers get; `until` resolves once it holds `count` records. */
+export function aCollector() {
+  const got: ReceivedRecord[] = [];
+  let wanted: { count: number; resolve: () => void } | null = null;
+  return {
+    got,
+    handler: (batch: readonly ReceivedRecord[]): Promise<void> => {
+      got.push(...batch);
+      if (wanted !== null && got.length >= wanted.count) wanted.resolve();
+      return Promise.resolve();
+    },
+    until: (count: number): Promise<void> =>
+      got.length >= count ? Promise.resolve() : new Promise((resolve) => (wanted = { count, resolve })),
+  };
+}
+
+/** Declares all tests of the contract for one implementation. */
+export function busContract(subject: BusSubject): void {
+  describe(`bus contract: ${subject.name}`, { skip: subject.skip ?? false }, () => {
+    orderContract(subject);
+    groupsContract(subject);
+    redeliveryContract(subject);
+  });
+}
+
+async function withBus(subject: BusSubject, run: (t: BusUnderTest) => Promise<void>): Promise<void> {
+  const under = await subject.open();
+  try {
+    await run(under);
+  } finally {
+    await under.bus.close();
+  }
+}
+
+function orderContract(subject: BusSubject): void {
+  test('records come whole: topic, key, headers and any bytes', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: to.handler });
+      const value = Uint8Array.from({ length: 256 }, (_, i) => i);
+      await bus.publish([{ topic: 'pushcluster.test', key: 'k', headers: { a: 'ä', b: '' }, value }]);
+      await to.until(1);
+      const { topic, key, headers, offset, partition } = to.got[0]!;
+      assert.deepEqual({ topic, key, headers }, { topic: 'pushcluster.test', key: 'k', headers: { a: 'ä', b: '' } });
+      assert.deepEqual(Buffer.from(to.got[0]!.value), Buffer.from(value));
+      assert.ok(offset >= 0 && partition >= 0);
+    }));
+
+  test('records of one key come in the order published, and in one partition', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: to.handler });
+      for (let round = 0; round < 50; round++)
+        await bus.publish(['a', 'b', 'c', 'd'].map((key) => aRecord(key, `${round}`)));
+      await to.until(200);
+      for (const key of ['a', 'b', 'c', 'd']) {
+        const mine = to.got.filter((record) => record.key === key);
+        assert.deepEqual(
+          mine.map(valueOf),
+          Array.from({ length: 50 }, (_, i) => `${i}`),
+        );
+        assert.equal(new Set(mine.map((record) => record.partition)).size, 1);
+      }
+    }));
+
+  test('topics are apart', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      await bus.consume({ topics: ['pushcluster.one'], group: 'g', handler: to.handler });
+      await bus.publish([aRecord('k', 'other', 'pushcluster.two'), aRecord('k', 'mine', 'pushcluster.one')]);
+      await to.until(1);
+      assert.deepEqual(to.got.map(valueOf), ['mine']);
+    }));
+}
+
+function groupsContract(subject: BusSubject): void {
+  test('a new group starts at the oldest record, and each group gets every record', () =>
+    withBus(subject, async ({ bus }) => {
+      await bus.publish([aRecord('k', '1'), aRecord('k', '2')]);
+      const [one, two] = [aCollector(), aCollector()];
+      await bus.consume({ topics: ['pushcluster.test'], group: 'one', handler: one.handler });
+      await bus.consume({ topics: ['pushcluster.test'], group: 'two', handler: two.handler });
+      await Promise.all([one.until(2), two.until(2)]);
+      assert.deepEqual(
+        [one.got.map(valueOf), two.got.map(valueOf)],
+        [
+          ['1', '2'],
+          ['1', '2'],
+        ],
+      );
+    }));
+
+  test('members of a group share the records, each record goes to one of them', () =>
+    withBus(subject, async ({ bus }) => {
+      const both = aCollector();
+      const mine = [0, 0];
+      for (const i of [0, 1]) {
+        await bus.consume({
+          topics: ['pushcluster.test'],
+          group: 'g',
+          handler: (batch) => {
+            mine[i]! += batch.length;
+            return both.handler(batch);
+          },
+        });
+      }
+      await bus.publish(Array.from({ length: 200 }, (_, i) => aRecord(`key-${i}`, `${i}`)));
+      await both.until(200);
+      assert.equal(new Set(both.got.map(valueOf)).size, 200);
+      assert.ok(mine[0]! > 0 && mine[1]! > 0, `shares: ${mine.join(', ')}`);
+    }));
+
+  test('a member that stops settles its batch, and the next one goes on after it', () =>
+    withBus(subject, async ({ bus }) => {
+      const first = aCollector();
+      const consumer = await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: first.handler });
+      await bus.publish([aRecord('k', '1')]);
+      await first.until(1);
+      await consumer.stop();
+      await bus.publish([aRecord('k', '2')]);
+      const second = aCollector();
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: second.handler });
+      await second.until(1);
+      assert.deepEqual([first.got.map(valueOf), second.got.map(valueOf)], [['1'], ['2']]);
+    }));
+}
+
+function redeliveryContract(subject: BusSubject): void {
+  test('a handler that throws gets the batch again from its start, in order, until it returns', () =>
+    withBus(subject, async ({ bus, advance }) => {
+      const to = aCollector();
+      let failures = 0;
+      const tries: string[][] = [];
+      await bus.publish([aRecord('k', '1'), aRecord('k', '2')]);
+      let failed: (() => void) | null = null;
+      await bus.consume({
+        topics: ['pushcluster.test'],
+        group: 'g',
+        handler: (batch) => {
+          tries.push(batch.map(valueOf));
+          if (failures++ < 2) {
+            setImmediate(() => failed?.());
+            return Promise.reject(new Error('not yet'));
+          }
+          return to.handler(batch);
+        },
+      });
+      for (const waitMs of [100, 200]) {
+        if (failures === (waitMs === 100 ? 0 : 1)) await new Promise<void>((resolve) => (failed = resolve));
+        assert.equal(await bus.lag('g', 'pushcluster.test'), 2);
+        await advance(waitMs);
+      }
+      await to.until(2);
+      assert.deepEqual(tries[0], tries[1]);
+      assert.deepEqual(to.got.map(valueOf), ['1', '2']);
+    }));
+
+  test('lag counts what a group has not settled; a settled group has none', () =>
+    withBus(subject, async ({ bus }) => {
+      assert.equal(await bus.lag('g', 'pushcluster.test'), 0);
+      await bus.publish([aRecord('a', '1'), aRecord('b', '2'), aRecord('c', '3')]);
+      assert.equal(await bus.lag('g', 'pushcluster.test'), 3);
+      const to = aCollector();
+      const consumer = await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: to.handler });
+      await to.until(3);
+      await consumer.stop();
+      assert.equal(await bus.lag('g', 'pushcluster.test'), 0);
+    }));
+
+  test('a closed bus rejects by name', () =>
+    withBus(subject, async ({ bus }) => {
+      await bus.close();
+      await assert.rejects(bus.publish([aRecord('k', '1')]), BusUnavailableError);
+      const handler = (): Promise<void> => Promise.resolve();
+      await assert.rejects(bus.consume({ topics: ['pushcluster.test'], group: 'g', handler }), BusUnavailableError);
+    }));
+}

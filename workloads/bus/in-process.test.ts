@@ -1,0 +1,103 @@
+// The in-process bus: the contract, its bounds at and past them, and its backoff by the clock.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { aCollector, aRecord, busContract, valueOf } from './contract.ts';
+import { openInProcessBus } from './in-process.ts';
+import { BusFullError } from './port.ts';
+import { aManualClock } from '../runtime/clock.ts';
+import { silentLog } from '../runtime/log.ts';
+
+busContract({
+  name: 'in-process',
+  skip: null,
+  open() {
+    const clock = aManualClock();
+    const bus = openInProcessBus({ clock, log: silentLog });
+    return Promise.resolve({ bus, advance: (ms) => Promise.resolve(clock.advance(ms)) });
+  },
+});
+
+/** Lets everything that is due in this turn of the loop happen. */
+async function turns(count: number): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('takes records up to its limit and rejects the next with BusFullError, until a group settled some', async () => {
+  const bus = openInProcessBus({ clock: aManualClock(), log: silentLog, recordsMax: 3 });
+  await bus.publish([aRecord('a', '1'), aRecord('b', '2'), aRecord('c', '3')]);
+  await assert.rejects(bus.publish([aRecord('d', '4')]), BusFullError);
+  const to = aCollector();
+  await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: to.handler });
+  await to.until(3);
+  await turns(2);
+  await bus.publish([aRecord('d', '4')]);
+  await to.until(4);
+  await bus.close();
+});
+
+test('takes bytes up to its limit and rejects the next with BusFullError', async () => {
+  const bus = openInProcessBus({ clock: aManualClock(), log: silentLog, bytesMax: 30 });
+  const tenBytes = { topic: 't', key: 'k', headers: { a: 'b' }, value: Buffer.from('1234567') };
+  await bus.publish([tenBytes, tenBytes, tenBytes]);
+  await assert.rejects(bus.publish([{ ...tenBytes, headers: {}, key: '', value: Buffer.from('x') }]), BusFullError);
+  await bus.close();
+});
+
+test('hands a failed batch again after 100, 200, 400 ms and never waits longer than its bound', async () => {
+  const clock = aManualClock();
+  const bus = openInProcessBus({ clock, log: silentLog, backoffMaxMs: 400 });
+  let tries = 0;
+  const handler = (): Promise<void> => {
+    tries++;
+    return Promise.reject(new Error('never'));
+  };
+  await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler });
+  await bus.publish([aRecord('k', '1')]);
+  await turns(3);
+  for (const [i, waitMs] of [100, 200, 400, 400, 400].entries()) {
+    assert.equal(tries, i + 1);
+    clock.advance(waitMs - 1);
+    await turns(3);
+    assert.equal(tries, i + 1);
+    clock.advance(1);
+    await turns(3);
+  }
+  assert.equal(tries, 6);
+  await bus.close();
+  assert.equal(clock.pending(), 0);
+});
+
+test('a key whose handler fails does not hold back other partitions', async () => {
+  const clock = aManualClock();
+  const bus = openInProcessBus({ clock, log: silentLog });
+  const to = aCollector();
+  await bus.publish([aRecord('bad', 'x'), ...Array.from({ length: 40 }, (_, i) => aRecord(`k${i}`, `${i}`))]);
+  const handler = (batch: Parameters<typeof to.handler>[0]): Promise<void> =>
+    batch.some((record) => record.key === 'bad') ? Promise.reject(new Error('bad')) : to.handler(batch);
+  await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler });
+  await turns(10);
+  assert.ok(to.got.length >= 20, `${to.got.length}`);
+  assert.ok(!to.got.map(valueOf).includes('x'));
+  await bus.close();
+});
+
+test('stopping waits for the batch under way', async () => {
+  const bus = openInProcessBus({ clock: aManualClock(), log: silentLog });
+  const gate = Promise.withResolvers<void>();
+  const entered = Promise.withResolvers<void>();
+  const handler = (): Promise<void> => {
+    entered.resolve();
+    return gate.promise;
+  };
+  const consumer = await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler });
+  await bus.publish([aRecord('k', '1')]);
+  await entered.promise;
+  let stopped = false;
+  const stopping = consumer.stop().then(() => (stopped = true));
+  await turns(3);
+  assert.equal(stopped, false);
+  gate.resolve();
+  await stopping;
+  assert.equal(await bus.lag('g', 'pushcluster.test'), 0);
+  await bus.close();
+});

@@ -1,0 +1,32 @@
+// The demo device of `npm start`: one SDK client over the real wire that prints what it is given, so that a newcomer sees a push
+// arrive in the same terminal. main.ts opens it once the cluster is Ready.
+import { openClient } from '../client/client.ts';
+import type { Client } from '../client/client.ts';
+import type { DemoAccess } from './demo-access.ts';
+import { signDeviceCredential } from './demo-access.ts';
+
+export interface DemoDeviceOptions {
+  readonly registryUrl: string;
+  readonly access: DemoAccess;
+  readonly app: string;
+  readonly print: (line: string) => void;
+}
+
+/** Account `ada`, device `phone-1`. */
+export const DEMO_DEVICE = { account: 'ada', device: 'phone-1' } as const;
+
+/** Connects and stays connected until closed. */
+export async function openDemoDevice(options: DemoDeviceOptions): Promise<Client> {
+  const { access, app, print } = options;
+  return await openClient({
+    registryUrl: options.registryUrl,
+    app,
+    ...DEMO_DEVICE,
+    credential: () => signDeviceCredential(access, { app, ...DEMO_DEVICE }),
+    onMessage: ({ stream, body }) => print(`${DEMO_DEVICE.device} got ${JSON.stringify(body)} on ${stream}`),
+    onState: ({ kind, gateway, problem }) =>
+      print(
+        `${DEMO_DEVICE.device} is ${kind}${gateway === null ? '' : ` at ${gateway}`}${problem === null ? '' : ` (${problem})`}`,
+      ),
+  });
+}

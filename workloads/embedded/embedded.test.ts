@@ -1,0 +1,154 @@
+// Scenarios 1–3 of e2e/ with small numbers, in one process over the real wire: delivered whole, moved before removed, back after a
+// crash. Lost and doubled are counted record by record at the clients' applications.
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { systemClock } from '../runtime/clock.ts';
+import { silentLog } from '../runtime/log.ts';
+import { assertExact, closeCrowd, openCrowd, publish, until } from './crowd.ts';
+import type { Accepted, Member } from './crowd.ts';
+import { isReady, openEmbedded } from './embedded.ts';
+import type { Embedded } from './embedded.ts';
+import { readManifest } from './manifest.ts';
+
+const MANIFEST = `
+apiVersion: pushcluster.io/v1alpha1
+kind: PushCluster
+metadata: {name: demo}
+spec:
+  image: unused
+  gateway: {replicas: 2}
+  registry: {replicas: 1}
+  router: {replicas: 1}
+  disruption: {reconnectsPerSecond: 50, drainDeadline: 60s}
+---
+apiVersion: pushcluster.io/v1alpha1
+kind: PushApp
+metadata: {name: shop}
+spec:
+  clusterRef: {name: demo}
+  allowedTopics: ["news"]
+`;
+
+async function openReady(dataDir: string | null = null): Promise<Embedded> {
+  const embedded = await openEmbedded({
+    manifest: readManifest(MANIFEST),
+    dataDir,
+    portBase: 0,
+    clock: systemClock,
+    log: silentLog,
+    activeMs: 50,
+    env: { PUSHCLUSTER_LEASE_MS: '900', PUSHCLUSTER_LEASE_POLL_MS: '50', PUSHCLUSTER_STOP_GRACE_MS: '500' },
+  });
+  await until('the cluster is Ready', async () => isReady(await embedded.status()));
+  return embedded;
+}
+
+/** Publishes to every device in turn and to the topic until stopped; the answer holds what was accepted. */
+function keepPublishing(embedded: Embedded, crowd: readonly Member[]): { stop(): Promise<readonly Accepted[]> } {
+  let isStopped = false;
+  const everyone = crowd.map(({ device }) => device);
+  const run = async (): Promise<readonly Accepted[]> => {
+    const accepted: Accepted[] = [];
+    for (let i = 0; !isStopped; i++) {
+      const device = everyone[i % everyone.length] ?? '';
+      if (i % 5 === 0) accepted.push(await publish(embedded, { topic: 'news' }, everyone));
+      else accepted.push(await publish(embedded, { device }, [device]));
+    }
+    return accepted;
+  };
+  const running = run();
+  return {
+    stop: async () => {
+      isStopped = true;
+      return await running;
+    },
+  };
+}
+
+const registryCalls = (crowd: readonly Member[]): number =>
+  crowd.reduce((sum, { client }) => sum + Object.values(client.counters().registryCalls).reduce((a, b) => a + b), 0);
+
+test('every client gets every durable push once and in order, to its device and by topic', async () => {
+  const embedded = await openReady();
+  const crowd = await openCrowd(embedded, 20, 'news');
+  const everyone = crowd.map(({ device }) => device);
+  const unicasts = crowd.flatMap(({ device }) =>
+    Array.from({ length: 10 }, () => publish(embedded, { device }, [device])),
+  );
+  const broadcasts = Array.from({ length: 10 }, () => publish(embedded, { topic: 'news' }, everyone));
+  const toAll = publish(embedded, { everyone: true }, everyone);
+  await assertExact(crowd, await Promise.all([...unicasts, ...broadcasts, toAll]));
+  await until('gateways have every ack', async () => await hasNoUnacked(embedded));
+  await closeCrowd(crowd);
+  await embedded.stop();
+});
+
+async function hasNoUnacked(embedded: Embedded): Promise<boolean> {
+  const status = await embedded.status();
+  return status !== null && status.connectionsUnknown === 0;
+}
+
+test('scaling 2 → 3 → 2 moves sessions before the gateway goes: nothing lost, no call to the registry', async () => {
+  const embedded = await openReady();
+  const crowd = await openCrowd(embedded, 20, 'news');
+  const calls = registryCalls(crowd);
+  const publishing = keepPublishing(embedded, crowd);
+  await embedded.scale(3);
+  await until('three gateways are ready', async () => (await embedded.status())?.readyGateways === 3);
+  await embedded.scale(2);
+  await until('two gateways are left', async () => (await embedded.status())?.replicas === 2);
+  await embedded.scale(1);
+  await until('one gateway is left', async () => (await embedded.status())?.replicas === 1, 30_000);
+  await assertExact(crowd, await publishing.stop());
+  assert.equal(registryCalls(crowd), calls, 'resumers need no registry');
+  await closeCrowd(crowd);
+  await embedded.stop();
+});
+
+test('after a crash of a gateway under load everyone is back and nothing is lost', async () => {
+  const embedded = await openReady();
+  const crowd = await openCrowd(embedded, 20, 'news');
+  const publishing = keepPublishing(embedded, crowd);
+  const victim = (await embedded.status())?.gateways[0]?.name ?? '';
+  const moved = crowd.filter(({ client }) => client.state().gateway === victim);
+  assert.ok(moved.length > 0, 'somebody is on the gateway that crashes');
+  embedded.kill(victim);
+  await until('the crash is seen', () => moved.every(({ client }) => client.counters().welcomes > 1));
+  await until('everyone is live', () => crowd.every(({ client }) => client.state().kind === 'live'));
+  await assertExact(crowd, await publishing.stop());
+  await closeCrowd(crowd);
+  await embedded.stop();
+});
+
+test('an operator that is replaced in the middle of a drain goes on with it', async () => {
+  const embedded = await openReady();
+  const crowd = await openCrowd(embedded, 20, 'news');
+  await embedded.scale(1);
+  await until('a drain is under way', async () => (await embedded.status())?.drain !== null);
+  await embedded.restartOperator();
+  await until('one gateway is left', async () => (await embedded.status())?.replicas === 1, 30_000);
+  assert.ok(crowd.every(({ client }) => client.state().kind !== 'closed'));
+  await closeCrowd(crowd);
+  await embedded.stop();
+});
+
+test('with a data folder messages and keys survive a restart', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'pushcluster-test-'));
+  const first = await openReady(dir);
+  const [member] = await openCrowd(first, 1, 'news');
+  assert.ok(member !== undefined);
+  await member.client.close();
+  const waiting = await publish(first, { device: member.device }, [member.device]);
+  const key = first.access.apiKey;
+  await first.stop();
+  const second = await openReady(dir);
+  assert.equal(second.access.apiKey, key);
+  const crowd = await openCrowd(second, 1, 'news');
+  await assertExact(crowd, [waiting]);
+  await closeCrowd(crowd);
+  await second.stop();
+  rmSync(dir, { recursive: true });
+});

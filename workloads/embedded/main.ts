@@ -1,0 +1,141 @@
+// `npm start`: a whole PushCluster in this process from the manifest that kubectl apply takes. Prints the addresses and a curl line
+// that pushes; Ctrl-C drains and ends, a second one ends at once. The parts are in embedded.ts.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, InvalidArgumentError } from 'commander';
+import type { Client } from '../client/client.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { LOG_LEVELS, openLog } from '../runtime/log.ts';
+import type { LogLevel } from '../runtime/log.ts';
+import { DEMO_DEVICE, openDemoDevice } from './demo-device.ts';
+import { isReady, openEmbedded } from './embedded.ts';
+import type { Embedded } from './embedded.ts';
+import { readManifest } from './manifest.ts';
+
+const QUICKSTART = join(import.meta.dirname, '../../crds/examples/quickstart.yaml');
+const READY_TIMEOUT_MS = 60_000;
+
+interface Flags {
+  readonly data?: string;
+  readonly port: number;
+  readonly replicas?: number;
+  readonly demo: boolean;
+  readonly logLevel: LogLevel;
+}
+
+function wholeNumber(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value >= min && value <= max) return value;
+    throw new InvalidArgumentError(`expected a whole number from ${min} to ${max}`);
+  };
+}
+
+function logLevel(text: string): LogLevel {
+  const level = LOG_LEVELS.find((known) => known === text);
+  if (level === undefined) throw new InvalidArgumentError(`expected one of ${LOG_LEVELS.join(', ')}`);
+  return level;
+}
+
+const program = new Command('npm start --')
+  .description('Runs a whole PushCluster in this process: operator, gateways, registry and router, over loopback.')
+  .argument('[manifest]', 'a PushCluster with its PushApps, as kubectl apply takes it', QUICKSTART)
+  .option('--data <dir>', 'keep messages, sessions and keys in this folder; without it they go when this ends')
+  .option(
+    '--port <base>',
+    'router at +1, registry at +2, gateways from +10; 0 picks free ports',
+    wholeNumber(0, 65_000),
+    8080,
+  )
+  .option('--replicas <n>', 'gateways, instead of what the manifest says', wholeNumber(1, 64))
+  .option('--no-demo', 'without the demo device that prints what it is given')
+  .option('--log-level <level>', `log lines on standard error: ${LOG_LEVELS.join(', ')}`, logLevel, 'warn');
+
+/** Waits until the cluster is Ready; says why it is not when the time is over. */
+async function untilReady(embedded: Embedded): Promise<void> {
+  const deadline = Date.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    const status = await embedded.status();
+    if (isReady(status)) return;
+    const refused = status?.conditions.find((condition) => condition.type === 'Refused' && condition.status === 'True');
+    if (refused !== undefined) throw new Error(`the manifest was refused: ${refused.message}`);
+    if (Date.now() > deadline)
+      throw new Error(`not Ready after ${READY_TIMEOUT_MS / 1000} s: ${JSON.stringify(status?.conditions)}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function printWelcome(embedded: Embedded, seconds: number): Promise<void> {
+  const status = await embedded.status();
+  const router = status?.routerAddress ?? '';
+  console.log(`\nPushCluster ${embedded.name} is ready after ${seconds.toFixed(1)} s`);
+  console.log(`  push API   ${router}/v1/messages      (OpenAPI: ${router}/v1/openapi.json)`);
+  console.log(`  registry   ${status?.registryAddress ?? ''}/v1/register`);
+  for (const gateway of status?.gateways ?? []) console.log(`  gateway    ${gateway.address}  ${gateway.name}`);
+  console.log(
+    `\nPush something:\n  curl -s ${router}/v1/messages -H 'authorization: Bearer ${embedded.access.apiKey}' \\`,
+  );
+  console.log(
+    `    -H 'content-type: application/json' -d '{"target":{"device":"${DEMO_DEVICE.device}"},"body":{"hello":"world"}}'\n`,
+  );
+}
+
+async function run(manifestPath: string, flags: Flags): Promise<void> {
+  const startedMs = performance.now();
+  const manifest = readManifest(readFileSync(manifestPath, 'utf8'));
+  for (const name of manifest.ignored) console.log(`left out: ${name} (only PushCluster and PushApp are taken)`);
+  const embedded = await openEmbedded({
+    manifest,
+    dataDir: flags.data ?? null,
+    portBase: flags.port,
+    clock: systemClock,
+    log: openLog({ role: 'embedded', level: flags.logLevel, fd: 2 }),
+    env: { PUSHCLUSTER_STOP_GRACE_MS: '2000' },
+  });
+  let device: Client | null = null;
+  const stopped = onSignals(async () => {
+    console.log('draining …');
+    await device?.close();
+    await embedded.stop();
+  });
+  if (flags.replicas !== undefined) await embedded.scale(flags.replicas);
+  await untilReady(embedded);
+  await printWelcome(embedded, (performance.now() - startedMs) / 1000);
+  const [app] = embedded.apps;
+  const registryUrl = (await embedded.status())?.registryAddress ?? null;
+  if (flags.demo && app !== undefined && registryUrl !== null) {
+    device = await openDemoDevice({ registryUrl, access: embedded.access, app, print: (line) => console.log(line) });
+  }
+  await stopped;
+}
+
+/** Resolves once `stop` has run for the first SIGINT or SIGTERM; the second signal ends the process. */
+function onSignals(stop: () => Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let signals = 0;
+    const onSignal = (): void => {
+      if (++signals > 1) process.exit(130);
+      stop().then(resolve, reject);
+    };
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+    // Roles hold sockets only; without this an idle process would end between two pushes.
+    const alive = setInterval(() => {}, 1 << 30);
+    void Promise.resolve().then(() => alive.ref());
+  });
+}
+
+program.action(async (manifestPath: string, flags: Flags) => {
+  try {
+    await run(manifestPath, flags);
+    process.exit(0);
+  } catch (error) {
+    console.error(`npm start: ${error instanceof Error ? error.message : String(error)}`);
+    process.exit(1);
+  }
+});
+if (Number(process.versions.node.split('.')[0]) < 24) {
+  console.error(`expected Node 24, got ${process.versions.node}. Remedy: run it with npm start, which brings Node 24.`);
+  process.exit(1);
+}
+await program.parseAsync();

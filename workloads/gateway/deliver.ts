@@ -1,0 +1,120 @@
+// Frames that come over links: deliveries from routers, and word from other gateways that a session moved. role.ts starts the link
+// server with this. Each delivery is answered: `taken` (it was written, or the session gets it by a read), `slow` (a live message was
+// dropped), `not-here`. A lost answer costs the router a look-up, never a message.
+import type { AppId, DeviceId, Epoch } from '../protocol/ids.ts';
+import type { Answer, DeliverDevice, DeliverTopic, LinkFrame, Replaced } from '../protocol/link.ts';
+import { InvalidRecordError } from '../protocol/record.ts';
+import type { Lane } from '../protocol/streams.ts';
+import type { Connection } from './connection.ts';
+import { Cursor, decideHint, hear } from './cursor.ts';
+import { MessageEncoder } from './encode.ts';
+import { fanOutDurable, fanOutLive } from './fanout.ts';
+import type { Gateway } from './gateway.ts';
+import { writeEntry } from './write-entry.ts';
+
+/** Who sent a frame, and takes the answer. Also the origin whose stamps are compared: a new link starts anew. */
+export interface LinkPeer {
+  send(frame: LinkFrame): unknown;
+}
+type Outcome = Pick<Answer, 'outcome' | 'sessions'>;
+const NOT_HERE: Outcome = { outcome: 'not-here', sessions: 0 };
+const TAKEN: Outcome = { outcome: 'taken', sessions: 1 };
+const SLOW: Outcome = { outcome: 'slow', sessions: 0 };
+
+/** Handles one frame of a link. */
+export function takeLinkFrame(gateway: Gateway, peer: LinkPeer, frame: LinkFrame): void {
+  if (frame.kind === 'replaced') closeReplaced(gateway, frame);
+  if (frame.kind !== 'deliver-device' && frame.kind !== 'deliver-topic') return;
+  const { outcome, sessions } = deliver(gateway, peer, frame);
+  count(gateway, outcome);
+  peer.send({ kind: 'answer', seq: frame.seq, outcome, sessions });
+}
+
+function deliver(gateway: Gateway, peer: LinkPeer, frame: DeliverDevice | DeliverTopic): Outcome {
+  try {
+    return frame.kind === 'deliver-topic' ? deliverTopic(gateway, peer, frame) : deliverDevice(gateway, frame);
+  } catch (error) {
+    if (!(error instanceof InvalidRecordError)) throw error;
+    gateway.counts.invalidRecords++;
+    gateway.log.error({ problem: error.message }, 'record on a link not readable');
+    return NOT_HERE;
+  }
+}
+
+function deliverTopic(gateway: Gateway, peer: LinkPeer, frame: DeliverTopic): Outcome {
+  const channel = gateway.directory.find(frame.app)?.channels.get(frame.topic);
+  if (channel === undefined) return { outcome: 'taken', sessions: 0 };
+  const sessions =
+    frame.epoch === null
+      ? fanOutLive(gateway, channel, frame, peer)
+      : fanOutDurable(gateway, channel, frame as DeliverTopic & { epoch: Epoch });
+  return { outcome: 'taken', sessions };
+}
+
+function deliverDevice(gateway: Gateway, frame: DeliverDevice): Outcome {
+  if (frame.bootId !== gateway.bootId) return NOT_HERE;
+  const app = gateway.directory.find(frame.app);
+  const connection = app?.devices.get(frame.device);
+  if (connection === undefined) return app?.opening.has(frame.device) === true ? hearWhileOpening(frame) : NOT_HERE;
+  if (frame.epoch === null) return deliverLive(gateway, connection, frame);
+  return deliverDurable(gateway, connection, frame as DeliverDevice & { epoch: Epoch });
+}
+
+/** The store names us already, and our first read comes after this entry was appended: it will see it. Live ones come too early. */
+function hearWhileOpening(frame: DeliverDevice): Outcome {
+  return frame.epoch === null ? NOT_HERE : TAKEN;
+}
+
+function deliverLive(gateway: Gateway, connection: Connection, frame: DeliverDevice): Outcome {
+  const encoder = new MessageEncoder(`@${frame.lane}`, 0, frame.record);
+  if (gateway.outbox.offer(connection, encoder.frame(0)) === 'slow') {
+    gateway.counts.droppedLive++;
+    return SLOW;
+  }
+  gateway.counts.deliveredLive++;
+  return TAKEN;
+}
+
+function deliverDurable(gateway: Gateway, connection: Connection, frame: DeliverDevice & { epoch: Epoch }): Outcome {
+  const cursor = laneCursor(connection, frame.lane);
+  hear(cursor.stream, frame.epoch, frame.offset);
+  const decision = decideHint(cursor, frame, gateway.settings.windowMessagesMax);
+  if (decision === 'deliver') {
+    const encoder = new MessageEncoder(cursor.name, frame.offset, frame.record);
+    writeEntry(gateway, connection, cursor, { epoch: frame.epoch, offset: frame.offset, encoder });
+  } else if (decision === 'read') gateway.reader.want(connection, cursor, 'gap');
+  return TAKEN;
+}
+
+/** The cursor of a device's lane; made with the first message of a lane that nobody had written. */
+export function laneCursor(connection: Connection, lane: Lane): Cursor {
+  const session = connection.session!;
+  let cursor = session.find(`@${lane}`);
+  if (cursor === null) session.add((cursor = new Cursor(`@${lane}`, { epoch: null, head: 0 })));
+  return cursor;
+}
+
+/** The device of an app at this gateway, when an older session of it than `generation` is here. */
+function olderSession(
+  gateway: Gateway,
+  at: { app: AppId; device: DeviceId; generation: number },
+): Connection | undefined {
+  const connection = gateway.directory.find(at.app)?.devices.get(at.device);
+  const generation = connection?.session?.generation;
+  return generation !== undefined && generation < at.generation ? connection : undefined;
+}
+
+/** A newer session stands: the older one ends, and its acks no longer count (R8). */
+export function closeReplaced(gateway: Gateway, newer: Omit<Replaced, 'kind'>): void {
+  const connection = olderSession(gateway, newer);
+  if (connection?.session === undefined || connection.session === null) return;
+  connection.session.superseded = true;
+  connection.close(newer.resumed ? 'superseded' : 'replaced');
+}
+
+function count(gateway: Gateway, outcome: Answer['outcome']): void {
+  const { hints } = gateway.counts;
+  if (outcome === 'taken') hints.taken++;
+  else if (outcome === 'slow') hints.slow++;
+  else hints.notHere++;
+}

@@ -1,0 +1,341 @@
+// What tests of the gateway share: a gateway on loopback with an in-memory store and a clock that is moved by hand, clients that speak
+// frames over real WebSockets, and a router's end of a link.
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { WebSocket } from 'ws';
+import { openLink } from '../link/client.ts';
+import type { Link } from '../link/client.ts';
+import type { ClientFrame, ServerFrame } from '../protocol/frames.ts';
+import { SUBPROTOCOL_JSON } from '../protocol/frames.ts';
+import type { GatewayState } from '../protocol/admin.ts';
+import type { AccountId, AppId, DeviceId, Epoch, TopicName } from '../protocol/ids.ts';
+import { messageIdAt } from '../protocol/ids.ts';
+import type { Answer, LinkFrame } from '../protocol/link.ts';
+import { encodeRecord } from '../protocol/record.ts';
+import type { Lane } from '../protocol/streams.ts';
+import { aManualClock } from '../runtime/clock.ts';
+import type { ManualClock } from '../runtime/clock.ts';
+import { generateKeyFiles, openKeys, signToken } from '../runtime/credentials.ts';
+import type { Keys } from '../runtime/credentials.ts';
+import { silentLog } from '../runtime/log.ts';
+import type { RunningRole } from '../runtime/role.ts';
+import type { Bus } from '../bus/port.ts';
+import { gatewaySettings } from '../settings/gateway.ts';
+import { parseSettings } from '../settings/setting.ts';
+import { StoreUnavailableError } from '../store/port.ts';
+import type { Store, StreamRef } from '../store/port.ts';
+import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
+import { startGateway } from './role.ts';
+import type { GatewaySettings } from './gateway.ts';
+
+export const APP = 'shop' as AppId;
+const PATIENCE_MS = 5000;
+
+/** Lets the event loop turn until `isDone`; fails by name after some real seconds. */
+export async function until(what: string, isDone: () => boolean): Promise<void> {
+  const endsAt = performance.now() + PATIENCE_MS;
+  while (!isDone()) {
+    if (performance.now() > endsAt) throw new Error(`waited in vain until ${what}`);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Turns of the event loop, for what must not happen. */
+export async function turns(count = 20): Promise<void> {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** One cluster: a store, keys and a clock, for any number of gateways. */
+export class World {
+  readonly clock: ManualClock = aManualClock();
+  store: Store;
+  readonly keys: Keys;
+  readonly #dir: string;
+  readonly #gateways: TestGateway[] = [];
+  readonly #clients: TestClient[] = [];
+  #serial = 0;
+
+  constructor(path = ':memory:') {
+    this.store = openSqliteStore({ path, clock: this.clock });
+    this.#dir = mkdtempSync(join(tmpdir(), 'gateway-test-'));
+    for (const [file, text] of Object.entries(generateKeyFiles('2026-01-01T00:00:00Z')))
+      writeFileSync(join(this.#dir, file), text);
+    this.keys = openKeys(this.#dir, this.clock, silentLog);
+  }
+
+  async gateway(
+    changes: Partial<GatewaySettings> = {},
+    more: { bus?: Bus | null; store?: Store } = {},
+  ): Promise<TestGateway> {
+    const name = `gateway-${this.#gateways.length}`;
+    const env = {
+      PUSHCLUSTER_CLUSTER: 'demo',
+      PUSHCLUSTER_STORE: 'sqlite::memory:',
+      PUSHCLUSTER_KEYS_DIR: this.#dir,
+      PUSHCLUSTER_GATEWAY_NAME: name,
+      PUSHCLUSTER_LINK_HOST: '127.0.0.1',
+    };
+    const defaults = parseSettings(gatewaySettings, env, () => '');
+    const ports = { bind: '127.0.0.1', clientPort: 0, linkPort: 0, adminPort: 0 };
+    const settings = { ...defaults, ...ports, acceptRampMs: 0, ...changes };
+    const { store = this.store, bus = null } = more;
+    const deps = { store, bus, keys: this.keys, clock: this.clock, log: silentLog, random: () => 0.5 };
+    const gateway = new TestGateway(this, await startGateway(settings, deps));
+    this.#gateways.push(gateway);
+    return gateway;
+  }
+
+  /** A device that has registered, and its token. */
+  async device(
+    name: string,
+    more: { account?: string; topics?: readonly string[]; ttlS?: number } = {},
+  ): Promise<string> {
+    const account = (more.account ?? 'ann') as AccountId;
+    const nowS = Math.floor(this.clock.nowMs() / 1000);
+    const exp = nowS + (more.ttlS ?? 3600);
+    const device = name as DeviceId;
+    const tokenId = `token-${++this.#serial}`;
+    await this.store.registerDevice({
+      app: APP,
+      account,
+      device,
+      tokenId,
+      tokenExpiresAtMs: exp * 1000,
+      accountDevicesMax: 64,
+    });
+    const claims = { app: APP, account, device, topics: more.topics ?? ['news', 'chat.*'] };
+    return signToken({ iss: 'demo', ...claims, jti: tokenId, iat: nowS, exp }, this.keys.current());
+  }
+
+  /** Appends to a device's lane; answers the hint a router would send. */
+  async appendTo(device: string, body: unknown, lane: Lane = 'normal'): Promise<Entry> {
+    return this.#append({ app: APP, kind: 'device', device: device as DeviceId, lane }, body);
+  }
+  async publish(topic: string, body: unknown): Promise<Entry> {
+    return this.#append({ app: APP, kind: 'topic', topic: topic as TopicName }, body);
+  }
+  async #append(stream: StreamRef, body: unknown): Promise<Entry> {
+    const { id, record } = this.record(body);
+    const [outcome] = await this.store.append([{ stream, messageId: id, record, expiresAtMs: 0 }]);
+    if (outcome?.kind !== 'appended') throw new Error(`append: ${JSON.stringify(outcome)}`);
+    return { epoch: outcome.epoch, offset: outcome.offset, prev: outcome.prev, record };
+  }
+  record(body: unknown): { id: ReturnType<typeof messageIdAt>; record: Uint8Array } {
+    const random = new Uint8Array(10);
+    new DataView(random.buffer).setUint32(0, ++this.#serial);
+    const id = messageIdAt(this.clock.nowMs(), random);
+    const record = encodeRecord({
+      id,
+      publishedAtMs: this.clock.nowMs(),
+      expiresAtMs: 0,
+      content: 'json',
+      attributes: new Uint8Array(0),
+      body: Buffer.from(JSON.stringify(body)),
+    });
+    return { id, record };
+  }
+
+  /** Moves time on in ticks of the wheel, letting the sockets work in between. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= 50) {
+      this.clock.advance(Math.min(50, left));
+      await turns(3);
+    }
+  }
+
+  track(client: TestClient): void {
+    this.#clients.push(client);
+  }
+  async end(): Promise<void> {
+    for (const client of this.#clients) client.socket.terminate();
+    for (const gateway of this.#gateways) gateway.kill();
+    this.keys.stop();
+    await turns();
+    await this.store.close();
+    rmSync(this.#dir, { recursive: true });
+  }
+}
+
+export interface Entry {
+  readonly epoch: Epoch;
+  readonly offset: number;
+  readonly prev: number;
+  readonly record: Uint8Array;
+}
+
+export class TestGateway {
+  readonly role: RunningRole;
+  readonly #world: World;
+  readonly #links: Link[] = [];
+
+  constructor(world: World, role: RunningRole) {
+    this.#world = world;
+    this.role = role;
+  }
+
+  get url(): string {
+    return `ws://127.0.0.1:${this.role.ports['client']}/`;
+  }
+  /** A socket without a hello. */
+  async socket(): Promise<TestClient> {
+    const client = new TestClient(new WebSocket(this.url, SUBPROTOCOL_JSON));
+    this.#world.track(client);
+    await once(client.socket, 'open');
+    return client;
+  }
+  /** A client that was welcomed. */
+  async connect(hello: Omit<Extract<ClientFrame, { type: 'hello' }>, 'type' | 'version'>): Promise<TestClient> {
+    const client = await this.socket();
+    client.send({ type: 'hello', version: 1, ...hello });
+    await client.next('welcome');
+    return client;
+  }
+  async router(): Promise<TestRouter> {
+    const router = new TestRouter(`127.0.0.1:${this.role.ports['link']}`, this.#world, this);
+    this.#links.push(router.link);
+    await until('the link is up', () => router.link.isUp());
+    return router;
+  }
+  async admin(method: string, path: string, body?: unknown, secret?: string): Promise<Response> {
+    const bearer = secret ?? this.#world.keys.current().admin[0]!.secret;
+    return fetch(`http://127.0.0.1:${this.role.ports['admin']}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json', connection: 'close' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+  async state(): Promise<GatewayState> {
+    return (await (await this.admin('GET', '/v1/state')).json()) as GatewayState;
+  }
+  kill(): void {
+    for (const link of this.#links) link.kill();
+    this.role.kill();
+  }
+}
+
+type FrameOf<T extends ServerFrame['type']> = Extract<ServerFrame, { type: T }>;
+
+/** One client connection: every frame that came, in order. */
+export class TestClient {
+  readonly socket: WebSocket;
+  readonly frames: ServerFrame[] = [];
+  closed: { readonly code: number; readonly reason: string } | null = null;
+  #read = 0;
+
+  constructor(socket: WebSocket) {
+    this.socket = socket;
+    socket.on('message', (data: Buffer) => this.frames.push(JSON.parse(data.toString()) as ServerFrame));
+    socket.on('close', (code, reason) => {
+      this.closed = { code, reason: reason.toString() };
+    });
+    socket.on('error', () => {});
+  }
+
+  send(frame: ClientFrame): void {
+    this.socket.send(JSON.stringify(frame));
+  }
+  ack(stream: string, offset: number): void {
+    this.send({ type: 'ack', positions: [{ stream: stream as TopicName, offset }] });
+  }
+  /** The next frame, which must be of this type. */
+  async next<T extends ServerFrame['type']>(type: T): Promise<FrameOf<T>> {
+    await until(`a ${type} frame came`, () => this.frames.length > this.#read || this.closed !== null);
+    const frame = this.frames[this.#read++];
+    if (frame?.type !== type) throw new Error(`expected ${type}, got ${JSON.stringify(frame ?? this.closed)}`);
+    return frame as FrameOf<T>;
+  }
+  async nextMessages(count: number): Promise<FrameOf<'message'>[]> {
+    const out: FrameOf<'message'>[] = [];
+    while (out.length < count) out.push(await this.next('message'));
+    return out;
+  }
+  /** Frames that came and were not asked for. */
+  get unread(): readonly ServerFrame[] {
+    return this.frames.slice(this.#read);
+  }
+  welcome(): FrameOf<'welcome'> {
+    const frame = this.frames.find((each) => each.type === 'welcome');
+    if (frame === undefined) throw new Error('no welcome came');
+    return frame;
+  }
+  async end(): Promise<{ readonly code: number; readonly reason: string }> {
+    await until('the connection was closed', () => this.closed !== null);
+    return this.closed!;
+  }
+}
+
+/** A router's end of a link: sends hints and collects their answers. */
+export class TestRouter {
+  readonly link: Link;
+  readonly answers = new Map<number, Answer>();
+  readonly #gateway: TestGateway;
+  #seq = 0;
+
+  constructor(address: string, world: World, gateway: TestGateway) {
+    this.#gateway = gateway;
+    this.link = openLink({
+      address,
+      keys: () => world.keys.current().link,
+      name: 'router-0',
+      clock: world.clock,
+      log: silentLog,
+      onFrame: (frame: LinkFrame) => {
+        if (frame.kind === 'answer') this.answers.set(frame.seq, frame);
+      },
+      onDown: () => {},
+    });
+  }
+
+  async toDevice(device: string, entry: Entry | { record: Uint8Array }, lane: Lane = 'normal'): Promise<Answer> {
+    const { bootId } = await this.#gateway.state();
+    const place = 'epoch' in entry ? entry : { epoch: null, offset: 0, prev: 0, record: entry.record };
+    return this.#ask({
+      kind: 'deliver-device',
+      seq: ++this.#seq,
+      app: APP,
+      device: device as DeviceId,
+      bootId,
+      lane,
+      ...place,
+    });
+  }
+  async toTopic(topic: string, entry: Entry | { record: Uint8Array }, stamp = 0): Promise<Answer> {
+    const place = 'epoch' in entry ? entry : { epoch: null, offset: 0, prev: 0, record: entry.record };
+    return this.#ask({ kind: 'deliver-topic', seq: ++this.#seq, app: APP, topic: topic as TopicName, stamp, ...place });
+  }
+  async #ask(frame: LinkFrame & { seq: number }): Promise<Answer> {
+    this.link.send(frame);
+    await until('the hint was answered', () => this.answers.has(frame.seq));
+    return this.answers.get(frame.seq)!;
+  }
+}
+
+export interface FailingStore {
+  readonly store: Store;
+  /** While it is away every operation rejects as a cut connection does. */
+  away: boolean;
+  readonly calls: ReadonlyMap<string, number>;
+  /** What operations go to from now on, as after a failover. */
+  behind: Store;
+}
+
+/** The same store with a switch, which counts what is asked. */
+export function aStoreThatFails(store: Store): FailingStore {
+  const calls = new Map<string, number>();
+  const failing = { store, away: false, calls, behind: store };
+  failing.store = new Proxy(store, {
+    get(_first, name) {
+      const target = failing.behind;
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      return (...args: unknown[]): unknown => {
+        calls.set(String(name), (calls.get(String(name)) ?? 0) + 1);
+        if (failing.away) return Promise.reject(new StoreUnavailableError('the store is away'));
+        return Reflect.apply(member, target, args);
+      };
+    },
+  });
+  return failing;
+}

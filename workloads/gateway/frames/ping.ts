@@ -1,0 +1,17 @@
+// ping: the client shows that it lives (any frame does) and hears the same of us. The pong brings a fresh ticket past half of its life.
+import type { Connection } from '../connection.ts';
+import { isTicketOld, makeTicket } from '../tickets.ts';
+import { textFrameOf } from '../ws-frame.ts';
+
+const PONG = textFrameOf('{"type":"pong"}');
+
+export function takePing(connection: Connection): void {
+  const { gateway } = connection;
+  if (!isTicketOld(gateway, connection)) connection.sendBytes(PONG);
+  else
+    connection.send({
+      type: 'pong',
+      ticket: makeTicket(gateway, connection),
+      targets: gateway.targets.forResume(),
+    });
+}

@@ -1,0 +1,72 @@
+// The gateway's parts, as every file of this folder is handed them. role.ts builds them once for each running gateway; there is no state
+// outside of it, so that several gateways live in one process.
+import type { BootId, GatewayName } from '../protocol/ids.ts';
+import type { Bus } from '../bus/port.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Keys } from '../runtime/credentials.ts';
+import type { Log } from '../runtime/log.ts';
+import type { TimeWheel } from '../runtime/wheel.ts';
+import type { gatewaySettings } from '../settings/gateway.ts';
+import type { SettingsOf } from '../settings/setting.ts';
+import type { Store } from '../store/port.ts';
+import type { Admission } from './admission.ts';
+import type { ConnectionEvents } from './connection.ts';
+import type { Counts } from './counts.ts';
+import type { CursorFlush } from './cursor-flush.ts';
+import type { Departures } from './departures.ts';
+import type { Directory } from './directory.ts';
+import type { Drain } from './drain.ts';
+import type { Outbox } from './outbox.ts';
+import type { Peers } from './peers.ts';
+import type { ReadQueue } from './read-queue.ts';
+import type { Settles } from './settles.ts';
+import type { StreamReader } from './stream-reader.ts';
+import type { Targets } from './targets.ts';
+import type { Upstream } from './upstream.ts';
+
+export type GatewaySettings = SettingsOf<typeof gatewaySettings>;
+
+/** `starting` until the first lease renewal; what GatewayState shows follows from it and from the drain. */
+export type Life = 'starting' | 'active' | 'stopping';
+
+/** What a gateway is given from outside. */
+export interface GatewayDeps {
+  readonly store: Store;
+  /** Null: no bus; upstream frames are refused. */
+  readonly bus: Bus | null;
+  readonly keys: Keys;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** 0 ≤ x < 1. */
+  readonly random: () => number;
+}
+
+export interface Gateway extends GatewayDeps {
+  readonly settings: GatewaySettings;
+  readonly name: GatewayName;
+  readonly bootId: BootId;
+  readonly counts: Counts;
+  readonly wheel: TimeWheel;
+  readonly directory: Directory;
+  readonly outbox: Outbox;
+  readonly events: ConnectionEvents;
+  readonly admission: Admission;
+  readonly targets: Targets;
+  readonly reads: ReadQueue;
+  readonly reader: StreamReader;
+  readonly settles: Settles;
+  readonly cursorFlush: CursorFlush;
+  readonly departures: Departures;
+  readonly upstream: Upstream;
+  readonly peers: Peers;
+  readonly drain: Drain;
+  readonly state: {
+    life: Life;
+    /** Stopped or killed: what would be tried again is not. */
+    ended: boolean;
+    /** As the last renewal of the lease found it. */
+    storeReachable: boolean;
+    /** Links that stand. */
+    links: () => number;
+  };
+}

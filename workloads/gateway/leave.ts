@@ -1,0 +1,31 @@
+// What happens when a connection serves no more, whoever ended it. Cost: O(streams of this session), never of the gateway.
+// connection.ts calls it exactly once for each connection.
+import type { Connection, Phase } from './connection.ts';
+import { Channel } from './channel.ts';
+import type { Cursor } from './cursor.ts';
+import type { Gateway } from './gateway.ts';
+
+/** Takes the session apart: hearers, counts, route, cursors. */
+export function leaveGateway(gateway: Gateway, connection: Connection, phaseBefore: Phase): void {
+  gateway.counts.countClosed(connection.closeName ?? 'client');
+  if (connection.ackWatch !== null) gateway.wheel.cancel(connection.ackWatch);
+  const { session } = connection;
+  if (session === null) return;
+  const { app, device } = session.permission;
+  const here = gateway.directory.app(app);
+  for (const cursor of session.cursors) releaseStream(gateway, connection, cursor);
+  if (phaseBefore === 'live') gateway.directory.sessions--;
+  if (here.devices.get(device) === connection) here.devices.delete(device);
+  if (session.superseded) return; // the newer session has the route, and its cursors count
+  gateway.cursorFlush.end(session);
+  gateway.departures.add({ app, device, generation: session.generation, bootId: gateway.bootId });
+}
+
+/** One stream of a session is no longer heard: its end, or an unsubscribe. */
+export function releaseStream(gateway: Gateway, connection: Connection, cursor: Cursor): void {
+  gateway.counts.unacked -= cursor.inFlight;
+  cursor.inFlight = 0;
+  if (!(cursor.stream instanceof Channel)) return;
+  cursor.stream.leave(cursor);
+  gateway.directory.app(connection.session!.permission.app).release(cursor.stream);
+}

@@ -1,0 +1,36 @@
+// The gateway as a process: settings from the environment, SIGTERM and SIGINT end it gracefully.
+import { readFileSync } from 'node:fs';
+import { openKeys } from '../runtime/credentials.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { openLog } from '../runtime/log.ts';
+import { gatewaySettings } from '../settings/gateway.ts';
+import { parseSettings } from '../settings/setting.ts';
+import { openStore } from '../store/open.ts';
+import { startGateway } from './role.ts';
+
+const settings = parseSettings(gatewaySettings, process.env, (path) => readFileSync(path, 'utf8'));
+const log = openLog({ role: 'gateway', level: settings.logLevel });
+const clock = systemClock;
+const keys = openKeys(settings.keysDir, clock, log);
+const store = await openStore({
+  url: settings.store,
+  password: settings.storePassword,
+  timeoutMs: settings.storeTimeoutMs,
+  clock,
+  log,
+});
+// A bus between processes comes with Kafka; in-process ones exist only where the embedded process hands them over.
+const role = await startGateway(settings, { store, bus: null, keys, clock, log, random: Math.random });
+log.info({ ports: role.ports }, 'gateway started');
+
+const stop = (): void => {
+  void role
+    .stop()
+    .then(() => store.close())
+    .finally(() => {
+      keys.stop();
+      process.exit(0);
+    });
+};
+process.once('SIGTERM', stop);
+process.once('SIGINT', stop);

@@ -1,0 +1,154 @@
+// Metrics of a gateway: its own registry, filled at a scrape from counts.ts and from what the parts tell. Names that other roles depend on
+// are in protocol/metrics-names.ts. Nothing here runs while messages flow.
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Counter, Gauge, Registry } from 'prom-client';
+import { METRIC } from '../protocol/metrics-names.ts';
+import type { Gateway } from './gateway.ts';
+
+export interface GatewayMetrics {
+  readonly registry: Registry;
+  stop(): void;
+}
+
+const PREFIX = 'pushcluster_gateway_';
+
+export function openMetrics(gateway: Gateway): GatewayMetrics {
+  const registry = new Registry();
+  const lag = monitorEventLoopDelay({ resolution: 20 });
+  lag.enable();
+  addGauges(gateway, registry);
+  addCounters(gateway, registry);
+  addLabelled(gateway, registry);
+  gauge(
+    registry,
+    `${PREFIX}event_loop_lag_seconds`,
+    'Delay of the event loop, 99th percentile since the last scrape.',
+    () => {
+      const seconds = lag.percentile(99) / 1e9;
+      lag.reset();
+      return seconds;
+    },
+  );
+  return { registry, stop: () => lag.disable() };
+}
+
+function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+  registry.registerMetric(
+    new Gauge({
+      name,
+      help,
+      registers: [],
+      collect() {
+        this.set(read());
+      },
+    }),
+  );
+}
+
+function counter(registry: Registry, name: string, help: string, read: () => number): void {
+  registry.registerMetric(
+    new Counter({
+      name,
+      help,
+      registers: [],
+      collect() {
+        this.reset();
+        this.inc(read());
+      },
+    }),
+  );
+}
+
+function addGauges(gateway: Gateway, registry: Registry): void {
+  const { directory, counts, settings, drain } = gateway;
+  const rows: readonly [name: string, help: string, read: () => number][] = [
+    [METRIC.connections, 'Client connections open now.', () => directory.connections.length],
+    [METRIC.sessions, 'Sessions that are live now.', () => directory.sessions],
+    [METRIC.unacked, 'Durable deliveries written and not acked.', () => counts.unacked],
+    [METRIC.draining, '1 while everyone is asked to leave.', () => Number(drain.refusesClients)],
+    [METRIC.capacity, 'Connections it is sized for.', () => settings.connectionsMax],
+    [`${PREFIX}drain_asked`, 'Sessions that the drain under way has asked to leave.', () => drain.state()?.asked ?? 0],
+    [`${PREFIX}drain_left`, 'Connections that the drain under way has left.', () => drain.state()?.left ?? 0],
+    [`${PREFIX}admission_waiting`, 'Sessions waiting for their turn to open.', () => gateway.admission.waiting],
+    [`${PREFIX}settles_waiting`, 'Lanes whose acks the store does not have yet.', () => gateway.settles.waiting],
+    [
+      `${PREFIX}cursors_waiting`,
+      'Sessions whose topic cursors the store does not have yet.',
+      () => gateway.cursorFlush.waiting,
+    ],
+    [`${PREFIX}streams_reading`, 'Streams that are being read for sessions behind.', () => gateway.reader.waiting],
+    [`${PREFIX}links`, 'Links to routers and gateways that stand.', () => gateway.state.links()],
+    [
+      `${PREFIX}store_reachable`,
+      '1 when the last renewal of the lease was answered.',
+      () => Number(gateway.state.storeReachable),
+    ],
+    [`${PREFIX}heap_bytes`, 'JavaScript heap in use.', () => process.memoryUsage().heapUsed],
+    [`${PREFIX}resident_bytes`, 'Resident memory of the process.', () => process.memoryUsage.rss()],
+  ];
+  for (const [name, help, read] of rows) gauge(registry, name, help, read);
+}
+
+function addCounters({ counts, outbox }: Gateway, registry: Registry): void {
+  const rows: readonly [name: string, help: string, read: () => number][] = [
+    ['accepted_total', 'Connections taken.', () => counts.accepted],
+    ['frames_received_total', 'Frames that came from clients.', () => counts.framesIn],
+    ['frames_sent_total', 'Frames handed to connections.', () => outbox.counts.frames],
+    ['writes_total', 'Socket writes; frames sent by it is the batching.', () => outbox.counts.writes],
+    ['sent_bytes_total', 'Bytes written to clients.', () => outbox.counts.bytes],
+    ['live_dropped_total', 'Live messages not written to slow clients.', () => counts.droppedLive],
+    ['live_outdated_total', 'Live messages that came after a newer one.', () => counts.outdatedLive],
+    ['held_back_total', 'Times a durable stream waited for a slow client.', () => counts.heldBack],
+    ['acks_total', 'Positions that acks moved.', () => counts.acks],
+    ['resends_total', 'Streams written again for want of an ack.', () => counts.resends],
+    ['settles_total', 'Acks of lanes that reached the store.', () => counts.settles],
+    ['cursors_saved_total', 'Rows of topic cursors that reached the store.', () => counts.cursorsSaved],
+    ['store_reads_total', 'Reads of streams.', () => counts.storeReads],
+    ['store_reads_failed_total', 'Reads of streams that failed.', () => counts.storeReadsFailed],
+    ['positions_behind_total', 'Positions found behind without a hint.', () => counts.positionsBehind],
+    ['invalid_records_total', 'Records that could not be read.', () => counts.invalidRecords],
+    ['upstream_taken_total', 'Upstream messages that the bus has.', () => counts.upstreamTaken],
+  ];
+  for (const [name, help, read] of rows) counter(registry, PREFIX + name, help, read);
+}
+
+function addLabelled({ counts }: Gateway, registry: Registry): void {
+  labelled(registry, { name: 'refused_total', help: 'Sockets refused before the upgrade.', label: 'reason' }, () =>
+    Object.entries(counts.refused),
+  );
+  labelled(
+    registry,
+    { name: 'closed_total', help: 'Connections ended, by close code.', label: 'code' },
+    () => counts.closed,
+  );
+  labelled(registry, { name: 'hints_total', help: 'Deliveries of routers, by answer.', label: 'outcome' }, () =>
+    Object.entries(counts.hints),
+  );
+  labelled(registry, { name: 'delivered_total', help: 'Messages written to clients.', label: 'class' }, () => [
+    ['durable', counts.deliveredDurable],
+    ['live', counts.deliveredLive],
+  ]);
+  labelled(registry, { name: 'sessions_opened_total', help: 'Sessions opened since boot.', label: 'by' }, () => [
+    ['token', counts.opened],
+    ['ticket', counts.resumed],
+  ]);
+}
+
+function labelled(
+  registry: Registry,
+  metric: { readonly name: string; readonly help: string; readonly label: string },
+  read: () => Iterable<readonly [string, number]>,
+): void {
+  registry.registerMetric(
+    new Counter({
+      name: PREFIX + metric.name,
+      help: metric.help,
+      labelNames: [metric.label],
+      registers: [],
+      collect() {
+        this.reset();
+        for (const [value, count] of read()) this.inc({ [metric.label]: value }, count);
+      },
+    }),
+  );
+}

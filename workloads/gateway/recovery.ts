@@ -1,0 +1,152 @@
+// Opens streams for a session, at connect and at subscribe: finds for each where it goes on, reads what is missing (first page), and then
+// lets it live. The route is confirmed by the store before anything is read (R1); hints that come meanwhile raise the stream's head,
+// and the session reads on until it has reached it. start.ts decides, pages.ts writes.
+import type { StreamState } from '../protocol/frames.ts';
+import { laneOf } from '../protocol/streams.ts';
+import type { StreamName } from '../protocol/streams.ts';
+import type { TopicName } from '../protocol/ids.ts';
+import { Channel } from './channel.ts';
+import type { Connection } from './connection.ts';
+import { Cursor, hear, isBehind, place } from './cursor.ts';
+import type { HeardStream } from './cursor.ts';
+import type { Gateway } from './gateway.ts';
+import { releaseStream } from './leave.ts';
+import { Page, writePage } from './pages.ts';
+import { planStart, settleStart, stateOf } from './start.ts';
+import type { Place, ServerCursor, StartKnown } from './start.ts';
+import { PAGE_ENTRIES, refOf } from './stream-reader.ts';
+
+export interface StreamRequest {
+  readonly name: StreamName;
+  readonly claim: Place | null;
+  /** The server's cursor: what is settled in a lane, the stored row of a topic. */
+  readonly server: ServerCursor;
+  /** A lane's head as openSession told it; topics: null, the channel knows or asks. */
+  readonly lane: HeardStream | null;
+}
+export interface OpenedStream {
+  readonly cursor: Cursor;
+  /** Null: nobody has written it yet; the client is told when somebody does. */
+  readonly state: StreamState | null;
+  readonly page: Page | null;
+}
+
+/** Finds the places. The cursors belong to the session from the first moment, so that its end releases them. Rejects as the store does. */
+export async function openStreams(
+  gateway: Gateway,
+  connection: Connection,
+  requests: readonly StreamRequest[],
+): Promise<OpenedStream[]> {
+  const cursors = requests.map((request) => adopt(gateway, connection, request));
+  try {
+    await syncChannels(gateway, cursors);
+    return await Promise.all(requests.map((request, i) => openStream(gateway, connection, request, cursors[i]!)));
+  } catch (error) {
+    if (connection.phase !== 'closed') for (const cursor of cursors) abandon(gateway, connection, cursor);
+    throw error;
+  }
+}
+
+/** Gives up a stream whose place could not be found: asking again finds it fresh. */
+function abandon(gateway: Gateway, connection: Connection, cursor: Cursor): void {
+  connection.session!.remove(cursor);
+  releaseStream(gateway, connection, cursor);
+}
+
+/** Lets the streams live, once the client was told their states: what was read goes out, hints are taken from here on. */
+export function enliven(gateway: Gateway, connection: Connection, opened: readonly OpenedStream[]): void {
+  for (const { cursor, page } of opened) {
+    if (connection.session?.find(cursor.name) !== cursor) continue; // unsubscribed meanwhile
+    cursor.reading = false;
+    if (cursor.stream instanceof Channel) cursor.stream.join(cursor, connection);
+    const outcome = page === null ? 'all' : writePage(gateway, connection, cursor, page);
+    if (outcome === 'more' || (outcome === 'all' && isBehind(cursor))) gateway.reader.want(connection, cursor, 'now');
+    noteStart(gateway, connection, cursor);
+  }
+}
+
+function adopt(gateway: Gateway, connection: Connection, request: StreamRequest): Cursor {
+  const session = connection.session!;
+  const { app } = session.permission;
+  let stream = request.lane;
+  if (stream === null) {
+    const channel = gateway.directory.app(app).channel(request.name as TopicName);
+    channel.members++;
+    stream = channel;
+  }
+  const cursor = new Cursor(request.name, stream);
+  cursor.reading = true; // hints wait until it lives
+  session.add(cursor);
+  return cursor;
+}
+
+/** Asks the store for the heads of channels that are new here: earlier hints did not reach them. */
+async function syncChannels(gateway: Gateway, cursors: readonly Cursor[]): Promise<void> {
+  const fresh: Channel[] = [];
+  const waits: Promise<void>[] = [];
+  for (const { stream } of cursors) {
+    if (!(stream instanceof Channel)) continue;
+    if (stream.synced === null) fresh.push(stream);
+    else waits.push(stream.synced);
+  }
+  if (fresh.length > 0) {
+    const asked = askHeads(gateway, fresh);
+    for (const channel of fresh) channel.synced = asked;
+    waits.push(asked);
+  }
+  await Promise.all(waits);
+}
+
+async function askHeads(gateway: Gateway, channels: readonly Channel[]): Promise<void> {
+  try {
+    const heads = await gateway.store.heads(channels.map(({ app, topic }) => ({ app, kind: 'topic', topic })));
+    channels.forEach((channel, i) => {
+      const { epoch, head } = heads[i]!;
+      if (epoch !== null && (channel.epoch === null || channel.epoch === epoch)) hear(channel, epoch, head);
+    });
+  } catch (error) {
+    for (const channel of channels) channel.synced = null; // the next session asks again
+    throw error;
+  }
+}
+
+async function openStream(
+  gateway: Gateway,
+  connection: Connection,
+  request: StreamRequest,
+  cursor: Cursor,
+): Promise<OpenedStream> {
+  const { name, claim, server } = request;
+  const { stream } = cursor;
+  const head = stream.epoch === null ? null : { epoch: stream.epoch, offset: stream.head };
+  const known: StartKnown = { claim, server, head };
+  const plan = planStart(known);
+  if (plan.kind === 'unwritten') return { cursor, state: null, page: null };
+  if (plan.kind === 'here') {
+    const state = stateOf(name, plan.at, plan.reason);
+    begin(cursor, state, server);
+    return { cursor, state, page: null };
+  }
+  const ref = refOf(connection, cursor);
+  const outcome = await gateway.reads.read({ stream: ref, after: plan.after, entriesMax: PAGE_ENTRIES });
+  if (outcome.epoch === null) return { cursor, state: null, page: null };
+  const state = settleStart(name, claim, { ...outcome, epoch: outcome.epoch });
+  begin(cursor, state, server);
+  // The state says it already: the page only brings the entries.
+  return { cursor, state, page: new Page({ ...outcome, notRecovered: null }) };
+}
+
+function begin(cursor: Cursor, state: StreamState, known: ServerCursor): void {
+  const server = known === 'start' ? null : known;
+  place(cursor, state.epoch, { offset: state.offset, acked: state.offset });
+  // What a client claims and the store confirms is acked (R8): noteStart passes it on. A place that was not recovered claims nothing.
+  if (laneOf(cursor.name) !== null) {
+    if (state.recovered && server?.epoch === state.epoch) cursor.saved = server.offset;
+  } else cursor.saved = server?.epoch === state.epoch ? server.offset : -1;
+}
+
+function noteStart(gateway: Gateway, connection: Connection, cursor: Cursor): void {
+  if (cursor.epoch === null || cursor.acked <= cursor.saved) return;
+  if (laneOf(cursor.name) === null) gateway.cursorFlush.note(connection);
+  else gateway.settles.note(connection, cursor);
+}

@@ -1,0 +1,220 @@
+// A gateway from settings to running role: builds the parts, opens the ports, starts what repeats, and takes it all down again. main.ts
+// and the embedded process call startGateway. Order matters: the lease is announced once the link port listens, and clients are
+// taken once the lease is confirmed.
+import { randomUUID } from 'node:crypto';
+import type { BootId, GatewayName } from '../protocol/ids.ts';
+import { startAdminHttp } from '../runtime/admin-http.ts';
+import type { HttpServer } from '../runtime/http.ts';
+import type { RunningRole } from '../runtime/role.ts';
+import { TimeWheel } from '../runtime/wheel.ts';
+import { startLinkServer } from '../link/server.ts';
+import type { LinkServer } from '../link/server.ts';
+import { openClientPort } from './accept.ts';
+import type { ClientPort } from './accept.ts';
+import { adminRoutes, readinessOf } from './admin.ts';
+import { Admission } from './admission.ts';
+import type { ConnectionEvents } from './connection.ts';
+import { Counts } from './counts.ts';
+import { isBehind } from './cursor.ts';
+import { CursorFlush } from './cursor-flush.ts';
+import { takeLinkFrame } from './deliver.ts';
+import { Departures } from './departures.ts';
+import { Directory } from './directory.ts';
+import { takeMessage } from './dispatch.ts';
+import { Drain } from './drain.ts';
+import type { Gateway, GatewayDeps, GatewaySettings } from './gateway.ts';
+import { checkSilence } from './heartbeat.ts';
+import { Lease } from './lease.ts';
+import { leaveGateway } from './leave.ts';
+import { openMetrics } from './metrics.ts';
+import type { GatewayMetrics } from './metrics.ts';
+import { Outbox } from './outbox.ts';
+import { Peers } from './peers.ts';
+import { PositionCheck } from './position-check.ts';
+import { ReadQueue } from './read-queue.ts';
+import { Settles } from './settles.ts';
+import { leaveGracefully } from './stop.ts';
+import { StreamReader } from './stream-reader.ts';
+import { Targets } from './targets.ts';
+import { Upstream } from './upstream.ts';
+
+export type { GatewayDeps, GatewaySettings } from './gateway.ts';
+
+/** The wheel's tick, and the admission's: deadlines are seconds, so this is fine enough. */
+const TICK_MS = 50;
+/** One turn is 102 s: longer than the default 75 s of silence, so that no entry is looked at twice. */
+const WHEEL_SLOTS = 2048;
+const PEERS_SWEEP_MS = 10_000;
+
+const events: ConnectionEvents = {
+  message: takeMessage,
+  left: (connection, phaseBefore) => leaveGateway(connection.gateway, connection, phaseBefore),
+  gone: (connection) => connection.gateway.directory.remove(connection),
+  due: checkSilence,
+  drained(connection) {
+    for (const cursor of connection.session?.cursors ?? [])
+      if (isBehind(cursor)) connection.gateway.reader.want(connection, cursor, 'now');
+  },
+};
+
+/** Starts a gateway; resolves when its ports listen, whether or not the store is there yet. Rejects when a port is taken. */
+export async function startGateway(settings: GatewaySettings, deps: GatewayDeps): Promise<RunningRole> {
+  const gateway = buildGateway(settings, deps);
+  const running = new RunningGateway(gateway);
+  try {
+    await running.open();
+  } catch (error) {
+    running.kill();
+    throw error;
+  }
+  return running;
+}
+
+function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
+  const { clock, random } = deps;
+  const nowMs = clock.nowMs();
+  const name = settings.name as GatewayName;
+  const bootId = randomUUID() as BootId;
+  const counts = new Counts();
+  const base = {
+    ...deps,
+    log: deps.log.child({ gateway: name, bootId }),
+    settings,
+    name,
+    bootId,
+    counts,
+    events,
+    wheel: new TimeWheel({ tickMs: TICK_MS, slots: WHEEL_SLOTS, nowMs }),
+    directory: new Directory(),
+    outbox: new Outbox(settings.outboxBytesMax),
+    admission: new Admission({
+      ratePerSecond: settings.acceptsPerSecond,
+      rampMs: settings.acceptRampMs,
+      nowMs,
+      random,
+    }),
+    targets: new Targets(name),
+    reads: new ReadQueue(deps.store, counts),
+    state: { life: 'starting', ended: false, storeReachable: false, links: () => 0 },
+  };
+  // These parts know the gateway they are part of.
+  const gateway = base as typeof base & { -readonly [K in keyof Gateway]: Gateway[K] };
+  gateway.reader = new StreamReader(gateway);
+  gateway.settles = new Settles(gateway);
+  gateway.cursorFlush = new CursorFlush(gateway);
+  gateway.departures = new Departures(gateway);
+  gateway.upstream = new Upstream(gateway, deps.bus);
+  gateway.peers = new Peers(gateway);
+  gateway.drain = new Drain(gateway);
+  return gateway;
+}
+
+class RunningGateway implements RunningRole {
+  readonly #gateway: Gateway;
+  readonly #metrics: GatewayMetrics;
+  readonly #timers: (() => void)[] = [];
+  #client: ClientPort | null = null;
+  #links: LinkServer | null = null;
+  #admin: HttpServer | null = null;
+  #lease: Lease | null = null;
+  #positionCheck: PositionCheck | null = null;
+  #stopping: Promise<void> | null = null;
+  #isVoid = false;
+
+  constructor(gateway: Gateway) {
+    this.#gateway = gateway;
+    this.#metrics = openMetrics(gateway);
+  }
+
+  get ports(): Readonly<Record<string, number>> {
+    return { client: this.#client?.port ?? 0, link: this.#links?.port ?? 0, admin: this.#admin?.port ?? 0 };
+  }
+
+  async open(): Promise<void> {
+    const gateway = this.#gateway;
+    const { settings, clock, log, keys, name } = gateway;
+    const links = await startLinkServer({
+      bind: settings.bind,
+      port: settings.linkPort,
+      keys: () => keys.current().link,
+      name,
+      clock,
+      log,
+      onFrame: (peer, frame) => takeLinkFrame(gateway, peer, frame),
+      onClose: () => {},
+    });
+    this.#links = links;
+    gateway.state.links = () => links.peers().length;
+    this.#client = await openClientPort(gateway);
+    this.#admin = await startAdminHttp({
+      bind: settings.bind,
+      port: settings.adminPort,
+      log,
+      registry: this.#metrics.registry,
+      healthy: () => !this.#isVoid,
+      readiness: () => readinessOf(gateway),
+      routes: adminRoutes(gateway),
+      secrets: () => keys.current().admin,
+    });
+    this.#startTimers();
+    const linkAddress = `${settings.linkHost}:${links.port}`;
+    this.#lease = new Lease(gateway, { linkAddress, onVoid: () => this.#endVoid() });
+    this.#positionCheck = new PositionCheck(gateway);
+    this.#positionCheck.start();
+    await this.#lease.start();
+  }
+
+  #startTimers(): void {
+    const { clock, wheel, admission, settings, cursorFlush, peers } = this.#gateway;
+    this.#timers.push(
+      clock.every(TICK_MS, () => {
+        const nowMs = clock.nowMs();
+        wheel.advance(nowMs);
+        admission.tick(nowMs);
+      }),
+      clock.every(settings.cursorFlushMs, () => void cursorFlush.flushSome()),
+      clock.every(PEERS_SWEEP_MS, () => peers.closeIdle()),
+    );
+  }
+
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    await leaveGracefully(this.#gateway);
+    this.#gateway.state.ended = true;
+    this.#client?.close();
+    await this.#lease?.drop();
+    this.#stopTimers();
+    this.#gateway.peers.stop();
+    await Promise.all([this.#links?.stop(), this.#admin?.close(0)]);
+  }
+
+  kill(): void {
+    this.#gateway.state.life = 'stopping';
+    this.#gateway.state.ended = true;
+    this.#stopTimers();
+    this.#lease?.stop();
+    this.#gateway.drain.stop();
+    for (const connection of this.#gateway.directory.connections) connection.drop();
+    this.#client?.close();
+    this.#links?.kill();
+    this.#admin?.kill();
+    this.#gateway.peers.stop();
+  }
+
+  /** Another life has the name: clients go elsewhere, and the liveness probe ends this one. */
+  #endVoid(): void {
+    this.#isVoid = true;
+    this.#gateway.state.life = 'stopping';
+    for (const connection of this.#gateway.directory.connections) connection.close('stopping');
+  }
+
+  #stopTimers(): void {
+    for (const cancel of this.#timers.splice(0)) cancel();
+    this.#positionCheck?.stop();
+    this.#metrics.stop();
+  }
+}

@@ -1,0 +1,41 @@
+// What a router has done, as plain numbers: the push path adds to them, metrics.ts reads them when /metrics is asked.
+
+/** How a hint (a delivery over a link) ended. What is not `taken` is left to the stream: the gateway finds it by itself (R1). */
+export type HintOutcome =
+  | 'taken'
+  | 'slow'
+  | 'not-here' // and no newer route either
+  | 'moved' // sent again along a newer route
+  | 'offline' // no route: nothing was sent
+  | 'dropped' // no room towards the gateway, or it did not answer in time
+  | 'failed'; // the store could not tell the route
+
+export interface RouterCounts {
+  /** Messages by `class/target/outcome`; outcome is the answer's state, `duplicate`, or the error's code. */
+  readonly messages: Map<string, number>;
+  readonly hints: Record<HintOutcome, number>;
+  /** Live topic messages not sent to a gateway that was behind. */
+  liveMissed: number;
+  storeFailures: number;
+  sweptEntries: number;
+  sweptRoutes: number;
+}
+
+export function newRouterCounts(): RouterCounts {
+  return {
+    messages: new Map(),
+    hints: { taken: 0, slow: 0, 'not-here': 0, moved: 0, offline: 0, dropped: 0, failed: 0 },
+    liveMissed: 0,
+    storeFailures: 0,
+    sweptEntries: 0,
+    sweptRoutes: 0,
+  };
+}
+
+export function countMessage(
+  counts: RouterCounts,
+  labels: readonly [cls: string, target: string, outcome: string],
+): void {
+  const key = labels.join('/');
+  counts.messages.set(key, (counts.messages.get(key) ?? 0) + 1);
+}

@@ -1,0 +1,170 @@
+// The link to one life of a gateway, and what was sent over it and not yet answered. Durable deliveries survive a cut of the link: they
+// are sent again when it is back. Live ones are bounded by a window of unanswered ones, which is how a gateway's pace reaches senders.
+// gateways.ts makes one for each lease.
+import { openLink } from '../link/client.ts';
+import type { Link } from '../link/client.ts';
+import type { LinkCounters } from '../link/counters.ts';
+import type { SymmetricKey } from '../protocol/credentials.ts';
+import type { Answer, DeliverDevice, DeliverTopic } from '../protocol/link.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { GatewayLease } from '../store/port.ts';
+
+type Unnumbered<T> = T extends unknown ? Omit<T, 'seq'> : never;
+/** A delivery before a link numbers it. */
+export type Delivery = Unnumbered<DeliverDevice | DeliverTopic>;
+
+export interface Sent {
+  readonly delivery: Delivery;
+  /** Routes tried before this one. */
+  readonly moves: number;
+  readonly sentMs: number;
+}
+
+/** Unanswered live topic messages towards one gateway: with answers each 20 ms still 12,800 a second. */
+export const LIVE_WINDOW = 256;
+/** Unanswered deliveries kept for one gateway, by number and by bytes of their records. */
+export const UNANSWERED_MAX = 20_000;
+export const UNANSWERED_BYTES_MAX = 32 * 1024 * 1024;
+/** A durable delivery not answered by then is left to the stream. */
+export const UNANSWERED_MS = 10_000;
+
+export interface GatewayLinkOptions {
+  readonly lease: GatewayLease;
+  /** Own name, told to the gateway. */
+  readonly name: string;
+  readonly keys: () => readonly SymmetricKey[];
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+  readonly counters: LinkCounters;
+  /** Each answer to something still unanswered. */
+  onAnswer(sent: Sent, answer: Answer): void;
+  /** A live window or a link opened or closed: who waits for room may look again. */
+  onRoom(): void;
+}
+
+export class GatewayLink {
+  readonly lease: GatewayLease;
+  /** Set while live senders do not wait for this gateway, because it was behind for too long. */
+  stalled = false;
+  readonly #options: GatewayLinkOptions;
+  readonly #link: Link;
+  readonly #unanswered = new Map<number, Sent>();
+  #unansweredBytes = 0;
+  #unansweredLive = 0;
+  #seq = 0;
+
+  constructor(options: GatewayLinkOptions) {
+    this.lease = options.lease;
+    this.#options = options;
+    this.#link = openLink({
+      address: options.lease.linkAddress,
+      keys: options.keys,
+      name: options.name,
+      role: 'router',
+      expectName: options.lease.gateway,
+      clock: options.clock,
+      log: options.log,
+      random: options.random,
+      counters: options.counters,
+      onFrame: (frame) => {
+        if (frame.kind === 'answer') this.#take(frame);
+      },
+      onUp: () => this.#sendAgain(),
+      onDown: () => this.#forgetLive(),
+    });
+  }
+
+  get isUp(): boolean {
+    return this.#link.isUp();
+  }
+  get unanswered(): number {
+    return this.#unanswered.size;
+  }
+
+  /** A durable delivery: sent now, or kept until the link stands. `full`: neither; it is left to the stream. */
+  offer(delivery: Delivery, moves = 0): 'sent' | 'kept' | 'full' {
+    if (this.#isFull(delivery)) return 'full';
+    const seq = this.#keep(delivery, moves);
+    const outcome = this.#link.send({ ...delivery, seq });
+    if (outcome === 'queued') return 'sent';
+    if (outcome === 'down') return 'kept';
+    this.#forget(seq);
+    return 'full';
+  }
+
+  /** A live delivery: now or never. */
+  offerLive(delivery: Delivery, moves = 0): boolean {
+    if (!this.#link.isUp() || this.#isFull(delivery)) return false;
+    const seq = this.#keep(delivery, moves);
+    if (this.#link.send({ ...delivery, seq }) === 'queued') return true;
+    this.#forget(seq);
+    return false;
+  }
+
+  /** Whether another live topic message may go now. */
+  get hasLiveRoom(): boolean {
+    return this.#link.isUp() && this.#unansweredLive < LIVE_WINDOW;
+  }
+
+  /** Drops what has waited for an answer too long; answers how many. */
+  dropStale(nowMs: number): number {
+    let dropped = 0;
+    for (const [seq, sent] of this.#unanswered) {
+      if (nowMs - sent.sentMs < UNANSWERED_MS) break; // in the order they were sent
+      this.#forget(seq);
+      dropped++;
+    }
+    if (dropped > 0) this.#options.onRoom();
+    return dropped;
+  }
+
+  /** Ends the link; answers the deliveries that nobody answered. */
+  close(how: 'close' | 'kill'): readonly Sent[] {
+    this.#link[how]();
+    const left = [...this.#unanswered.values()];
+    this.#unanswered.clear();
+    return left;
+  }
+
+  #isFull(delivery: Delivery): boolean {
+    return (
+      this.#unanswered.size >= UNANSWERED_MAX || this.#unansweredBytes + delivery.record.length > UNANSWERED_BYTES_MAX
+    );
+  }
+  #keep(delivery: Delivery, moves: number): number {
+    const seq = ++this.#seq;
+    this.#unanswered.set(seq, { delivery, moves, sentMs: this.#options.clock.monotonicMs() });
+    this.#unansweredBytes += delivery.record.length;
+    if (isLiveTopic(delivery)) this.#unansweredLive++;
+    return seq;
+  }
+  #forget(seq: number): Sent | null {
+    const sent = this.#unanswered.get(seq);
+    if (sent === undefined) return null;
+    this.#unanswered.delete(seq);
+    this.#unansweredBytes -= sent.delivery.record.length;
+    if (isLiveTopic(sent.delivery)) this.#unansweredLive--;
+    return sent;
+  }
+  #take(answer: Answer): void {
+    const sent = this.#forget(answer.seq);
+    if (sent === null) return;
+    this.#options.onAnswer(sent, answer);
+    if (isLiveTopic(sent.delivery)) this.#options.onRoom();
+  }
+  #sendAgain(): void {
+    for (const [seq, sent] of this.#unanswered)
+      if (this.#link.send({ ...sent.delivery, seq }) !== 'queued') this.#forget(seq);
+    this.#options.onRoom();
+  }
+  #forgetLive(): void {
+    for (const [seq, sent] of this.#unanswered) if (sent.delivery.epoch === null) this.#forget(seq);
+    this.#options.onRoom();
+  }
+}
+
+function isLiveTopic(delivery: Delivery): boolean {
+  return delivery.kind === 'deliver-topic' && delivery.epoch === null;
+}

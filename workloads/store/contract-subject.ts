@@ -1,0 +1,134 @@
+// What the contract suite of the store port needs from an implementation, and its builders: names, appends, sessions. Used by
+// every section of the suite (contract-*.ts) and by the test files of the implementations.
+import { randomBytes } from 'node:crypto';
+import type { Append, AppendOutcome, OpenedSession, OpenSession, RegisterOutcome, Store, StreamRef } from './port.ts';
+import type { StoreLimits } from './store-limits.ts';
+import { messageIdAt } from '../protocol/ids.ts';
+import type { AccountId, AppId, BootId, DeviceId, GatewayName, MessageId, TopicName } from '../protocol/ids.ts';
+import type { Lane } from '../protocol/streams.ts';
+
+/** A store opened empty for one test. */
+export interface StoreUnderTest {
+  /** The store now; another object after a crash. */
+  readonly store: Store;
+  /** Moves the store's time: a manual clock is moved, a real one waited for (keep it short). */
+  readonly advance: (ms: number) => Promise<void>;
+  /** The store's time. */
+  readonly nowMs: () => number;
+  /** kill -9 and start again. Only where what was acknowledged is durable. */
+  readonly crash?: () => Promise<void>;
+  /** Remembers the data as they are, for `fallBack`. */
+  readonly checkpoint?: () => Promise<void>;
+  /** Goes back to the checkpoint: what came after it is lost, and the store knows it (another life). */
+  readonly fallBack?: () => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+export interface StoreSubject {
+  readonly name: string;
+  /** A reason why it cannot run here, with the command that helps; null: it can. */
+  readonly skip: string | null;
+  open(limits?: Partial<StoreLimits>): Promise<StoreUnderTest>;
+}
+
+/** Opens, runs, closes. */
+export async function withStore(
+  subject: StoreSubject,
+  limits: Partial<StoreLimits>,
+  run: (t: StoreUnderTest) => Promise<void>,
+): Promise<void> {
+  const under = await subject.open(limits);
+  try {
+    await run(under);
+  } finally {
+    await under.close();
+  }
+}
+
+export const APP = 'shop' as AppId;
+export const account = (name: string): AccountId => name as AccountId;
+export const device = (name: string): DeviceId => name as DeviceId;
+export const topicName = (name: string): TopicName => name as TopicName;
+export const gateway = (name: string): GatewayName => name as GatewayName;
+export const boot = (name: string): BootId => name as BootId;
+
+export function lane(name: string, lane: Lane = 'normal'): StreamRef {
+  return { app: APP, kind: 'device', device: device(name), lane };
+}
+export function topic(name: string): StreamRef {
+  return { app: APP, kind: 'topic', topic: topicName(name) };
+}
+
+let ids = 0;
+/** A new message id. */
+export function anId(): MessageId {
+  ids++;
+  return messageIdAt(1_800_000_000_000 + ids, randomBytes(10));
+}
+
+/** An append of `text` (or bytes), never expiring unless told. */
+export function anAppend(
+  stream: StreamRef,
+  record: string | Uint8Array,
+  more: { id?: MessageId; expiresAtMs?: number } = {},
+): Append {
+  return {
+    stream,
+    messageId: more.id ?? anId(),
+    record: typeof record === 'string' ? Buffer.from(record) : record,
+    expiresAtMs: more.expiresAtMs ?? 0,
+  };
+}
+
+/** Appends texts to one stream and answers the outcomes. */
+export function appendAll(
+  store: Store,
+  stream: StreamRef,
+  texts: readonly string[],
+): Promise<readonly AppendOutcome[]> {
+  return store.append(texts.map((text) => anAppend(stream, text)));
+}
+
+/** The outcome of an append that must have been taken. */
+export function appended(outcome: AppendOutcome | undefined): Extract<AppendOutcome, { kind: 'appended' }> {
+  if (outcome?.kind !== 'appended') throw new Error(`expected appended, got ${JSON.stringify(outcome)}`);
+  return outcome;
+}
+
+let tokens = 0;
+export function register(
+  store: Store,
+  name: string,
+  more: { account?: string; tokenId?: string; expiresAtMs?: number; max?: number } = {},
+): Promise<RegisterOutcome> {
+  tokens++;
+  return store.registerDevice({
+    app: APP,
+    account: account(more.account ?? 'ann'),
+    device: device(name),
+    tokenId: more.tokenId ?? `token-${tokens}`,
+    tokenExpiresAtMs: more.expiresAtMs ?? 4_000_000_000_000,
+    accountDevicesMax: more.max ?? 64,
+  });
+}
+
+export function anOpenSession(name: string, more: Partial<OpenSession> = {}): OpenSession {
+  return {
+    app: APP,
+    account: account('ann'),
+    device: device(name),
+    expectGeneration: null,
+    permittedAtMs: 3_900_000_000_000,
+    gateway: gateway('gw-0'),
+    bootId: boot('boot-a'),
+    ...more,
+  };
+}
+/** The outcome of an openSession that must have opened. */
+export function opened(outcome: OpenedSession): Extract<OpenedSession, { kind: 'opened' }> {
+  if (outcome.kind !== 'opened') throw new Error(`expected opened, got ${outcome.kind}`);
+  return outcome;
+}
+
+export function texts(entries: readonly { record: Uint8Array }[]): string[] {
+  return entries.map((entry) => Buffer.from(entry.record).toString());
+}

@@ -1,0 +1,22 @@
+// The contract suite of the store port: every implementation's test file calls storeContract with a way to open itself. Each
+// section is a file (contract-*.ts); a title is a promise that roles rely on.
+import { describe } from 'node:test';
+import { devicesContract } from './contract-devices.ts';
+import { epochsContract } from './contract-epochs.ts';
+import { leasesContract } from './contract-leases.ts';
+import { readsContract } from './contract-reads.ts';
+import { sessionsContract } from './contract-sessions.ts';
+import { streamsContract } from './contract-streams.ts';
+import type { StoreSubject } from './contract-subject.ts';
+
+/** Declares all tests of the contract for one implementation. */
+export function storeContract(subject: StoreSubject): void {
+  describe(`store contract: ${subject.name}`, { skip: subject.skip ?? false }, () => {
+    streamsContract(subject);
+    readsContract(subject);
+    epochsContract(subject);
+    sessionsContract(subject);
+    leasesContract(subject);
+    devicesContract(subject);
+  });
+}

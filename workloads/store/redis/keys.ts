@@ -1,0 +1,85 @@
+// Where things are in Redis. Everything of a device, topic, account, token or idempotency key lives in one of 4096 buckets, chosen
+// by a hash of its name; `{bucket}` is the hash tag, so a script about one of them touches one slot. A bucket's rows are packed in
+// hashes, four shards each, so that hashes stay small enough for Redis's compact form (listpack): 1M devices are 61 rows a hash.
+//
+//   {b}sd        hash  app/device → account, generation, revoked at, life, connected at      s: shard 0–3
+//   {b}su        hash  app/device → topic cursors, packed
+//   {b}sa        hash  app/account → devices, packed
+//   {b}sx        zset  stream → when its next entry is due to expire
+//   {b}sm<stream> meta · {b}se<stream> entries (list) · {b}si<stream>, {b}sj<stream> message ids seen, this window and the last
+//                      where <stream> is h/, n/ or l/ app/device, or t/app/topic
+//   {b}sk<app/token> · {b}sq<app/key> · {b}sz<app/device>   token, idempotency key, closed device: strings with a TTL
+//   {b}c         hash  the lives that have routes in this bucket, numbered, with their counts
+//   {0}L         hash  gateway → lease           {b}S  hash  the store id of the node that holds bucket b
+import type { AccountId, AppId, DeviceId, TopicName } from '../../protocol/ids.ts';
+import type { Lane } from '../../protocol/streams.ts';
+import type { StreamRef } from '../port.ts';
+
+export const BUCKETS = 4096;
+const SHARDS = 4;
+
+/** A place: the bucket, the prefix `{bucket}shard`, and the name within. */
+export interface Place {
+  readonly bucket: number;
+  readonly prefix: string;
+  readonly name: string;
+}
+
+const LANE_LETTERS: Readonly<Record<Lane, string>> = { high: 'h', normal: 'n', low: 'l' };
+export const LANE_OF: Readonly<Record<string, Lane>> = { h: 'high', n: 'normal', l: 'low' };
+
+/** FNV-1a over UTF-16 units, mixed so that low and high bits both spread. */
+function hash(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  return (h ^ (h >>> 13)) >>> 0;
+}
+
+function place(name: string): Place {
+  const h = hash(name);
+  const bucket = h % BUCKETS;
+  return { bucket, prefix: `{${bucket}}${(h >>> 12) % SHARDS}`, name };
+}
+
+export function devicePlace(app: AppId, device: DeviceId): Place {
+  return place(`${app}/${device}`);
+}
+export function topicPlace(app: AppId, topic: TopicName): Place {
+  return place(`${app}/${topic}`);
+}
+export function accountPlace(app: AppId, account: AccountId): Place {
+  return place(`${app}/${account}`);
+}
+/** For token ids and idempotency keys: any text. */
+export function textPlace(app: AppId, text: string): Place {
+  return place(`${app}/${text}`);
+}
+
+/** The key of a stream's meta; scripts derive the stream's other keys from it. */
+export function streamKey(ref: StreamRef): { bucket: number; key: string } {
+  if (ref.kind === 'topic') {
+    const at = topicPlace(ref.app, ref.topic);
+    return { bucket: at.bucket, key: `${at.prefix}mt/${at.name}` };
+  }
+  const at = devicePlace(ref.app, ref.device);
+  return { bucket: at.bucket, key: `${at.prefix}m${LANE_LETTERS[ref.lane]}/${at.name}` };
+}
+
+export const LEASES = { bucket: 0, key: '{0}L' } as const;
+
+/** CRC16 (XMODEM), as Redis Cluster hashes tags. */
+function crc16(text: string): number {
+  let crc = 0;
+  for (let i = 0; i < text.length; i++) {
+    crc ^= text.charCodeAt(i) << 8;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? (crc << 1) & 0xffff : ((crc << 1) ^ 0x1021) & 0xffff;
+  }
+  return crc;
+}
+
+/** Bucket → hash slot of a Redis Cluster. */
+export const BUCKET_SLOTS: Uint16Array = Uint16Array.from(
+  { length: BUCKETS },
+  (_, bucket) => crc16(`${bucket}`) % 16_384,
+);

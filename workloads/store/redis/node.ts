@@ -1,0 +1,274 @@
+// One Redis node and the connection to it: gathers what is asked in a tick, sends it in one write, bounds every wait, and knows the
+// life the node is in (life.ts). Nothing is ever sent twice: a cut connection rejects what was under way, outcome unknown.
+// single.ts and cluster.ts hold these; ioredis connects and parses.
+import { randomBytes } from 'node:crypto';
+import { Command } from 'ioredis';
+import type { Redis } from 'ioredis';
+import { answerCall, Batch, encodeCall } from './batch.ts';
+import type { Call, Item } from './batch.ts';
+import { learnNode, relearnLife } from './learn.ts';
+import type { Learned } from './learn.ts';
+import type { Script } from './scripts/script.ts';
+import type { Reply } from './trip.ts';
+import { StoreUnavailableError } from '../port.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { Log } from '../../runtime/log.ts';
+
+export interface NodeOptions {
+  /** host:port, for logs and warnings. */
+  readonly name: string;
+  /** Part of a Cluster: calls are grouped by bucket, and replies may say that a slot moved. */
+  readonly clustered: boolean;
+  /** A bucket that this node holds, for its store id; null: none. */
+  readonly homeBucket: () => number | null;
+  /** The slot of these items is elsewhere (nothing was done): ask again there. */
+  readonly onMoved: (items: readonly Item[]) => void;
+  readonly scripts: readonly Script[];
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+type State = 'down' | 'learning' | 'ready';
+
+/** Items asked and not answered; more are rejected, so that a node that hangs cannot fill our memory. */
+const ITEMS_MAX = 200_000;
+/** How often the life is looked at again: a promotion or a changed configuration is noticed this late at most. */
+const RELEARN_MS = 5000;
+
+export class RedisNode {
+  readonly name: string;
+  readonly #redis: Redis;
+  readonly #options: NodeOptions;
+  readonly #stopWatch: () => void;
+  readonly #underWay = new Set<Call>();
+  #state: State = 'down';
+  #connection = 0;
+  #learned: Learned | null = null;
+  #batch: Batch | null = null;
+  #held: Batch[] = [];
+  #items = 0;
+  #lastError: Error | null = null;
+  #waiting: (() => void)[] = [];
+
+  constructor(redis: Redis, options: NodeOptions) {
+    this.name = options.name;
+    this.#redis = redis;
+    this.#options = options;
+    redis.on('ready', () => void this.#learn());
+    redis.on('close', () => this.#down(`the connection to ${this.name} was cut`));
+    redis.on('end', () => this.#down(`the connection to ${this.name} has ended`));
+    redis.on('error', (error: Error) => this.#note(error));
+    this.#stopWatch = options.clock.every(RELEARN_MS, () => void this.#relearn());
+    if (redis.status === 'ready') void this.#learn();
+    // A connection that is being made counts as learning: what is asked meanwhile waits for it, bounded like every wait.
+    else if (redis.status !== 'end' && redis.status !== 'close') this.#state = 'learning';
+  }
+
+  get learned(): Learned | null {
+    return this.#state === 'ready' ? this.#learned : null;
+  }
+  get lastError(): Error | null {
+    return this.#lastError;
+  }
+
+  /** Resolves when the node is ready or has failed, or after the time; never rejects. */
+  settled(timeoutMs: number): Promise<void> {
+    if (this.#state === 'ready') return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = this.#options.clock.after(timeoutMs, resolve);
+      this.#waiting.push(() => {
+        cancel();
+        resolve();
+      });
+    });
+  }
+
+  /** Takes an item into this tick's batch. */
+  ask(item: Item): void {
+    if (this.#state === 'down') return item.trip.fail(this.#unavailable(`${this.name} is not connected`));
+    if (this.#items >= ITEMS_MAX)
+      return item.trip.fail(this.#unavailable(`expected at most ${ITEMS_MAX} items under way at ${this.name}`));
+    if (this.#batch === null) {
+      this.#batch = new Batch(this.#options.clustered);
+      setImmediate(() => this.#flush());
+    }
+    this.#items++;
+    this.#batch.add(item);
+  }
+
+  close(): void {
+    this.#stopWatch();
+    this.#redis.disconnect();
+    this.#down('the store is closed');
+  }
+
+  #flush(): void {
+    const batch = this.#batch;
+    this.#batch = null;
+    if (batch === null) return;
+    const cancel = this.#options.clock.after(this.#options.timeoutMs, () => this.#expire(batch));
+    this.#cancelWhenDone(batch, cancel);
+    if (this.#state === 'learning') this.#held.push(batch);
+    else this.#send(batch);
+  }
+
+  /** The timer of a batch goes with its last call. */
+  #cancelWhenDone(batch: Batch, cancel: () => void): void {
+    this.#timers.set(batch, { cancel, calls: batch.calls.length });
+    for (const call of batch.calls) {
+      this.#underWay.add(call);
+      this.#batchOf.set(call, batch);
+    }
+  }
+  readonly #timers = new Map<Batch, { cancel: () => void; calls: number }>();
+  readonly #batchOf = new WeakMap<Call, Batch>();
+
+  #send(batch: Batch): void {
+    const stream = this.#redis.stream;
+    const shared = { life: this.#learned!.life, epoch: randomBytes(9).toString('base64url') };
+    stream.cork();
+    for (const call of batch.calls) if (this.#underWay.has(call)) this.#sendCall(call, 'evalsha', shared);
+    stream.uncork();
+  }
+
+  #sendCall(call: Call, verb: 'evalsha' | 'eval', shared: { life: string; epoch: string }): void {
+    const by = verb === 'eval' ? call.script.text : call.script.sha1;
+    const command = new Command(verb, encodeCall(call, by, shared), { replyEncoding: null });
+    command.promise.then(
+      (replies: readonly Reply[]) => {
+        if (this.#done(call)) answerCall(call, replies);
+      },
+      (error: Error) => this.#refused(call, error, verb, shared),
+    );
+    void this.#redis.sendCommand(command);
+  }
+
+  /** False: it was answered already (cut or timed out). */
+  #done(call: Call): boolean {
+    if (!this.#underWay.delete(call)) return false;
+    this.#items -= call.items.length;
+    const batch = this.#batchOf.get(call);
+    const timer = batch && this.#timers.get(batch);
+    if (batch !== undefined && timer !== undefined && --timer.calls === 0) {
+      timer.cancel();
+      this.#timers.delete(batch);
+    }
+    return true;
+  }
+
+  #refused(call: Call, error: Error, verb: 'evalsha' | 'eval', shared: { life: string; epoch: string }): void {
+    if (!this.#underWay.has(call)) return;
+    const reason = error.message.split(' ', 1)[0]!;
+    // These two say that nothing was done, so that asking again is no repetition.
+    if (reason === 'NOSCRIPT' && verb === 'evalsha' && this.#state === 'ready')
+      return this.#sendCall(call, 'eval', shared);
+    if (reason === 'MOVED' && call.items.every((item) => item.moves === 0)) {
+      this.#done(call);
+      return this.#options.onMoved(call.items.map((item) => ({ ...item, moves: item.moves + 1 })));
+    }
+    this.#fail(
+      call,
+      new StoreUnavailableError(`${this.name}: ${call.script.name}: ${error.message}`, { cause: error }),
+    );
+    // It is a master no longer: connect anew, which finds the new one through Sentinel.
+    if (reason === 'READONLY' && !this.#options.clustered) this.#redis.disconnect(true);
+  }
+
+  #fail(call: Call, error: StoreUnavailableError): void {
+    if (this.#done(call)) for (const item of call.items) item.trip.fail(error);
+  }
+
+  #failAll(calls: readonly Call[], reason: string): void {
+    const error = this.#unavailable(reason);
+    for (const call of calls) {
+      if (this.#underWay.has(call)) this.#fail(call, error);
+      else for (const item of call.items) item.trip.fail(error);
+    }
+  }
+
+  #expire(batch: Batch): void {
+    this.#failAll(
+      batch.calls.filter((call) => this.#underWay.has(call)),
+      `${this.name} did not answer within ${this.#options.timeoutMs} ms`,
+    );
+  }
+
+  #unavailable(reason: string): StoreUnavailableError {
+    const cause = this.#lastError;
+    const text = `${reason}; the outcome is unknown${cause === null ? '' : ` (${cause.message})`}`;
+    return new StoreUnavailableError(text, cause === null ? undefined : { cause });
+  }
+
+  #down(reason: string): void {
+    this.#connection++;
+    if (this.#state === 'ready') this.#options.log.warn({ node: this.name, reason }, 'store node lost');
+    this.#state = 'down';
+    this.#held = [];
+    const waiting = this.#batch;
+    this.#batch = null;
+    if (waiting !== null) {
+      this.#items -= waiting.items;
+      this.#failAll(waiting.calls, reason);
+    }
+    this.#failAll([...this.#underWay], reason);
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const waiting of this.#waiting.splice(0)) waiting();
+  }
+
+  #note(error: Error): void {
+    if (this.#lastError?.message !== error.message)
+      this.#options.log.warn({ node: this.name, error: error.message }, 'store node error');
+    this.#lastError = error;
+  }
+
+  async #learn(): Promise<void> {
+    this.#connection++;
+    const connection = this.#connection;
+    this.#state = 'learning';
+    try {
+      const learned = await this.#bounded(learnNode(this.#redis, this.#options));
+      if (connection !== this.#connection) return;
+      this.#learned = learned;
+      this.#lastError = null;
+      this.#state = 'ready';
+      this.#options.log.info({ node: this.name, life: learned.life, durable: learned.durable }, 'store node ready');
+      for (const batch of this.#held.splice(0)) this.#send(batch);
+      this.#wake();
+    } catch (error) {
+      if (connection !== this.#connection) return;
+      this.#note(error as Error);
+      this.#down(`${this.name} cannot be used`);
+    }
+  }
+
+  /** Looks at the life again; a node that could not be used is learned anew. */
+  async #relearn(): Promise<void> {
+    if (this.#redis.status !== 'ready' || this.#state === 'learning') return;
+    if (this.#state === 'down') return this.#learn();
+    const connection = this.#connection;
+    try {
+      const learned = await this.#bounded(relearnLife(this.#redis, this.#options));
+      if (connection !== this.#connection) return;
+      if (learned.life !== this.#learned!.life)
+        this.#options.log.warn({ node: this.name, life: learned.life }, 'store node changed its life');
+      this.#learned = learned;
+    } catch (error) {
+      if (connection !== this.#connection) return;
+      this.#note(error as Error);
+      if (error instanceof Error && 'code' in error && error.code === 'store-refused')
+        this.#down(`${this.name} cannot be used`);
+    }
+  }
+
+  #bounded<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#options.clock.after(this.#options.timeoutMs, () =>
+        reject(new StoreUnavailableError(`${this.name} did not answer within ${this.#options.timeoutMs} ms`)),
+      );
+      work.then(resolve, reject).finally(cancel);
+    });
+  }
+}

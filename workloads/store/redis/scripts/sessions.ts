@@ -1,0 +1,130 @@
+// Sessions and routes: open by compare-and-set of the generation, close by compare, look up, count, sweep (R7, R8).
+import { ROUTE_READ, ROUTE_WRITE } from './device-lib.ts';
+import { aScript, COMMON } from './script.ts';
+import { STREAM_READ } from './stream-lib.ts';
+
+/** Answers of OPEN_SESSION that are not sessions. */
+export const OPEN_REFUSALS = { 1: 'ticket-stale', 2: 'revoked', 3: 'device-unknown' } as const;
+
+/**
+ * Key: the prefix. Arguments: name, account, generation expected ('' for any), permitted at, gateway, boot id.
+ * Reply: {generation, replaced route or false, {lane letter, epoch, head, settled, …}, {topic, epoch, offset, …}} or a refusal.
+ */
+export const OPEN_SESSION = aScript(
+  'open-session',
+  { flags: '', itemsMax: 16 },
+  COMMON,
+  STREAM_READ,
+  ROUTE_READ,
+  ROUTE_WRITE,
+  `
+local TICKET_STALE, IS_REVOKED, DEVICE_UNKNOWN = 1, 2, 3
+local now = time_ms()
+local function lanes_of(prefix, name)
+  local lanes = {}
+  for _, letter in ipairs({ 'h', 'n', 'l' }) do
+    local m = load_meta(prefix .. 'm' .. letter .. '/' .. name)
+    if m then
+      for _, value in ipairs({ letter, present_epoch(m), m[HEAD], m[FLOOR] }) do lanes[#lanes + 1] = value end
+    end
+  end
+  return lanes
+end
+return for_each(6, function(prefix, a)
+  local name, permitted = ARGV[a], tonumber(ARGV[a + 3])
+  local row = load_row(prefix, name)
+  if not row then
+    local closed = call('GET', prefix .. 'z' .. name)
+    return closed and permitted < unpack_row(closed)[2] and IS_REVOKED or DEVICE_UNKNOWN
+  end
+  -- Times in tokens are whole seconds.
+  if row[ACCOUNT] ~= ARGV[a + 1] or permitted < floor(row[REVOKED] / 1000) * 1000 then return IS_REVOKED end
+  if ARGV[a + 2] ~= '' and tonumber(ARGV[a + 2]) ~= row[GENERATION] then return TICKET_STALE end
+  local replaced = route_of(prefix, row) or false
+  row[GENERATION] = row[GENERATION] + 1
+  set_route(prefix, row, ARGV[a + 4], ARGV[a + 5], now)
+  save_row(prefix, name, row)
+  local topics = call('HGET', prefix .. 'u', name)
+  return { row[GENERATION], replaced, lanes_of(prefix, name), topics and unpack_row(topics) or {} }
+end)`,
+);
+
+/** Key: the prefix. Arguments: name, generation, boot id. Reply: 1 when the route was this session's. */
+export const CLOSE_SESSION = aScript(
+  'close-session',
+  { flags: 'allow-oom', itemsMax: 32 },
+  COMMON,
+  ROUTE_READ,
+  ROUTE_WRITE,
+  `
+return for_each(3, function(prefix, a)
+  local name = ARGV[a]
+  local row = load_row(prefix, name)
+  if not row or row[GENERATION] ~= tonumber(ARGV[a + 1]) then return 0 end
+  local life = life_of(prefix, row)
+  if not life or life[2] ~= ARGV[a + 2] then return 0 end
+  drop_route(prefix, row)
+  save_row(prefix, name, row)
+  return 1
+end)`,
+);
+
+/** Key: the prefix. Argument: name. Reply: nil, or {account, generation, revoked at, route or false}. */
+export const LOOK_UP = aScript(
+  'look-up',
+  { flags: 'no-writes', itemsMax: 64 },
+  COMMON,
+  ROUTE_READ,
+  `
+return for_each(1, function(prefix, a)
+  local row = load_row(prefix, ARGV[a])
+  return row and { row[ACCOUNT], row[GENERATION], row[REVOKED], route_of(prefix, row) or false }
+end)`,
+);
+
+/** Key: `{bucket}c`. Reply: {boot id, routes, …}. */
+export const COUNT_ROUTES = aScript(
+  'count-routes',
+  { flags: 'no-writes', itemsMax: 128 },
+  COMMON,
+  `
+return for_each(0, function(key)
+  local counts, rows = {}, call('HGETALL', key)
+  for i = 1, #rows, 2 do
+    if #rows[i] > 1 and string.byte(rows[i]) == 35 then
+      local life = unpack_row(rows[i + 1])
+      counts[#counts + 1] = life[2]
+      counts[#counts + 1] = life[3]
+    end
+  end
+  return counts
+end)`,
+);
+
+/** Key: `{bucket}c`. Arguments: most rows, boot id. Reply: routes of that life removed in this bucket. */
+export const SWEEP_ROUTES = aScript(
+  'sweep-routes',
+  { flags: 'allow-oom', itemsMax: 1 },
+  COMMON,
+  ROUTE_READ,
+  ROUTE_WRITE,
+  `
+return for_each(2, function(key, a)
+  local limit, swept, number = tonumber(ARGV[a]), 0, tonumber(call('HGET', key, 'b' .. ARGV[a + 1]) or 0)
+  if number == 0 then return 0 end
+  for shard = 0, 3 do
+    local prefix = string.sub(key, 1, -2) .. shard
+    local rows = call('HGETALL', prefix .. 'd')
+    for i = 1, #rows, 2 do
+      if swept >= limit then return swept end
+      local row = unpack_row(rows[i + 1])
+      if row[LIFE_NUMBER] == number then
+        drop_route(prefix, row)
+        save_row(prefix, rows[i], row)
+        swept = swept + 1
+      end
+    end
+  end
+  return swept
+end)`,
+);

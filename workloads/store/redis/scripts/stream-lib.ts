@@ -1,0 +1,122 @@
+// Lua shared by the scripts about streams: how the meta is packed, where entries are, how old ones go.
+// Meta, packed by cmsgpack: {history {epoch, first, …}, life, head, floor, held, bytes, first, last, due, ids since, ids, old ids until}
+// An entry: offset, expires at, appended at (6 bytes each, little endian), then the record. History, floor: see ../../epochs.ts.
+import type { StoreLimits } from '../../store-limits.ts';
+
+/** Reading a stream: its keys, its meta, the place of an offset in its list. */
+export const STREAM_READ = `
+local HEAD_BYTES = 18
+local HIST, LIFE, HEAD, FLOOR, HELD, BYTES, FIRST, LAST, DUE, IDS_SINCE, IDS, OLD_UNTIL = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+local function split(key)
+  local m = string.find(key, 'm', 4, true)
+  return string.sub(key, 1, m - 1), string.sub(key, m + 1)
+end
+local function is_topic(stream) return string.byte(stream) == 116 end
+local function load_meta(key)
+  local packed = call('GET', key)
+  return packed and unpack_row(packed)
+end
+local function present_epoch(m) return m[HIST][#m[HIST] - 1] end
+-- The index in the history of the epoch an offset belongs to, and an epoch's last offset.
+local function epoch_index(hist, offset)
+  for i = #hist - 1, 3, -2 do if offset >= hist[i + 1] then return i end end
+  return 1
+end
+local function epoch_end(m, i)
+  local next_first = m[HIST][i + 3]
+  return next_first and next_first - 1 or m[HEAD]
+end
+local function index_of_epoch(hist, epoch)
+  for i = 1, #hist, 2 do if hist[i] == epoch then return i end end
+end
+local function header(entry) return struct.unpack('<I6I6I6', entry) end
+-- The list index of the first entry above an offset; a search only where holes are.
+local function index_above(m, entries, offset)
+  if offset < m[FIRST] then return 0 end
+  if m[LAST] - m[FIRST] + 1 == m[HELD] then return offset - m[FIRST] + 1 end
+  local low, high = 0, m[HELD]
+  while low < high do
+    local middle = floor((low + high) / 2)
+    if header(call('LINDEX', entries, middle)) > offset then high = middle else low = middle + 1 end
+  end
+  return low
+end`;
+
+/** Changing a stream: dropping its oldest entries, what expired, and keeping the time index. */
+export function streamWriteLua(limits: StoreLimits): string {
+  return `
+local AGE_MS = ${limits.topicStreamAgeMs}
+local function reset_ends(m, entries)
+  if m[HELD] == 0 then
+    m[FIRST], m[LAST], m[BYTES] = 0, 0, 0
+  else
+    m[FIRST] = header(call('LINDEX', entries, 0))
+    m[LAST] = header(call('LINDEX', entries, -1))
+  end
+end
+local function is_expired(expires, now) return expires > 0 and expires <= now end
+-- Drops the oldest entry; one of a topic that had not expired is lost to readers, which the floor says.
+local function drop_oldest(m, entries, topic, now)
+  local entry = call('LPOP', entries)
+  local offset, expires = header(entry)
+  m[HELD] = m[HELD] - 1
+  m[BYTES] = m[BYTES] - (#entry - HEAD_BYTES)
+  if topic and not is_expired(expires, now) then m[FLOOR] = offset end
+end
+local function due_of(expires, appended, topic)
+  if not topic then return expires end
+  local old = appended + AGE_MS
+  if expires > 0 and expires < old then return expires end
+  return old
+end
+-- Moves the stream in the time index when 'due' (0: never) is sooner than what the index has.
+local function index_due(prefix, stream, m, due)
+  if due > 0 and (m[DUE] == 0 or due < m[DUE]) then
+    m[DUE] = due
+    call('ZADD', prefix .. 'x', due, stream)
+  end
+end
+local function unindex(prefix, stream, m)
+  if m[DUE] > 0 then
+    m[DUE] = 0
+    call('ZREM', prefix .. 'x', stream)
+  end
+end
+-- Drops up to 'limit' entries that are due: the oldest first, then, in a device's stream, from the middle.
+local function drop_due(prefix, stream, m, now, limit)
+  local entries, topic, dropped = prefix .. 'e' .. stream, is_topic(stream), 0
+  while m[HELD] > 0 and dropped < limit do
+    local _, expires, appended = header(call('LINDEX', entries, 0))
+    local due = due_of(expires, appended, topic)
+    if due == 0 or due > now then break end
+    drop_oldest(m, entries, topic, now)
+    dropped = dropped + 1
+  end
+  local next_due = 0
+  if m[HELD] > 0 and topic then
+    local _, expires, appended = header(call('LINDEX', entries, 0))
+    next_due = due_of(expires, appended, true)
+  elseif m[HELD] > 0 then
+    local kept, all, bytes, gone = {}, call('LRANGE', entries, 0, -1), 0, 0
+    for _, entry in ipairs(all) do
+      local _, expires = header(entry)
+      if is_expired(expires, now) and dropped + gone < limit then
+        gone = gone + 1
+      else
+        kept[#kept + 1] = entry
+        bytes = bytes + #entry - HEAD_BYTES
+        if expires > 0 and (next_due == 0 or expires < next_due) then next_due = expires end
+      end
+    end
+    if gone > 0 then
+      call('DEL', entries)
+      for i = 1, #kept, 500 do call('RPUSH', entries, unpack(kept, i, math.min(i + 499, #kept))) end
+      m[HELD], m[BYTES], dropped = #kept, bytes, dropped + gone
+    end
+  end
+  reset_ends(m, entries)
+  unindex(prefix, stream, m)
+  index_due(prefix, stream, m, next_due)
+  return dropped
+end`;
+}

@@ -1,0 +1,161 @@
+// Sessions, routes and leases in Redis (R7, R8): one script each (scripts/sessions.ts, leases.ts). Called by redis-store.ts.
+import { BUCKETS, devicePlace, LEASES } from './keys.ts';
+import { DROP_LEASE, LEASES_NOW, RENEW_LEASE, SWEEP_LEASES } from './scripts/leases.ts';
+import { CLOSE_SESSION, COUNT_ROUTES, LOOK_UP, OPEN_REFUSALS, OPEN_SESSION, SWEEP_ROUTES } from './scripts/sessions.ts';
+import { lanesOf } from './streams.ts';
+import { cursorsOf } from './subscriptions.ts';
+import { askAll, askOne } from './topology.ts';
+import type { Topology } from './topology.ts';
+import { listOf, numberOf, textOf } from './trip.ts';
+import type { Reply } from './trip.ts';
+import type * as port from '../port.ts';
+import type { AccountId, AppId, BootId, DeviceId, GatewayName } from '../../protocol/ids.ts';
+
+export const SESSION_SCRIPTS = [
+  OPEN_SESSION,
+  CLOSE_SESSION,
+  LOOK_UP,
+  COUNT_ROUTES,
+  SWEEP_ROUTES,
+  RENEW_LEASE,
+  DROP_LEASE,
+  LEASES_NOW,
+  SWEEP_LEASES,
+] as const;
+
+/** A device's row as looked up. */
+export interface Row {
+  readonly account: AccountId;
+  readonly generation: number;
+  readonly revokedAtMs: number;
+  readonly route: port.Route | null;
+}
+
+export async function openSession(topology: Topology, request: port.OpenSession): Promise<port.OpenedSession> {
+  const { bucket, prefix, name } = devicePlace(request.app, request.device);
+  const { account, expectGeneration, permittedAtMs, gateway, bootId } = request;
+  const args = [name, account, expectGeneration ?? '', permittedAtMs, gateway, bootId];
+  const reply = await askOne(topology, OPEN_SESSION, { bucket, key: prefix, args });
+  if (typeof reply === 'number') return { kind: OPEN_REFUSALS[reply as keyof typeof OPEN_REFUSALS] };
+  const [generation, replaced, lanes, topics] = listOf(reply);
+  return {
+    kind: 'opened',
+    generation: numberOf(generation),
+    lanes: lanesOf(lanes!),
+    topics: cursorsOf(topics!),
+    replaced: routeOf(replaced ?? null),
+  };
+}
+
+export async function closeSessions(
+  topology: Topology,
+  sessions: readonly port.CloseSession[],
+): Promise<readonly boolean[]> {
+  const asked = sessions.map(({ app, device, generation, bootId }) => {
+    const { bucket, prefix, name } = devicePlace(app, device);
+    return { bucket, key: prefix, args: [name, generation, bootId] };
+  });
+  return (await askAll(topology, CLOSE_SESSION, asked)).map((reply) => reply === 1);
+}
+
+export async function lookUp(
+  topology: Topology,
+  app: AppId,
+  devices: readonly DeviceId[],
+): Promise<readonly (Row | null)[]> {
+  const asked = devices.map((device) => {
+    const { bucket, prefix, name } = devicePlace(app, device);
+    return { bucket, key: prefix, args: [name] };
+  });
+  return (await askAll(topology, LOOK_UP, asked)).map(rowOf);
+}
+
+/** Boot id → routes, and the buckets they are in. */
+async function countByBucket(topology: Topology): Promise<{ bucket: number; bootId: BootId; routes: number }[]> {
+  const asked = Array.from({ length: BUCKETS }, (_, bucket) => ({ bucket, key: `{${bucket}}c`, args: [] }));
+  const replies = await askAll(topology, COUNT_ROUTES, asked);
+  return replies.flatMap((reply, bucket) => {
+    const flat = listOf(reply);
+    return Array.from({ length: flat.length / 2 }, (_, i) => {
+      return { bucket, bootId: textOf(flat[2 * i]) as BootId, routes: numberOf(flat[2 * i + 1]) };
+    });
+  });
+}
+
+export async function countRoutes(topology: Topology): Promise<ReadonlyMap<BootId, number>> {
+  const sums = new Map<BootId, number>();
+  for (const { bootId, routes } of await countByBucket(topology)) sums.set(bootId, (sums.get(bootId) ?? 0) + routes);
+  return sums;
+}
+
+/** Looks for lives without a lease and clears their routes, bucket by bucket. */
+export async function sweepRoutes(topology: Topology, limit: number): Promise<number> {
+  const live = new Set((await leases(topology)).map((lease) => lease.bootId));
+  const over = (await countByBucket(topology)).filter(({ bootId }) => !live.has(bootId));
+  let swept = 0;
+  while (over.length > 0 && swept < limit) {
+    // As many buckets at once as the limit surely allows.
+    const wave: { bucket: number; bootId: BootId; share: number }[] = [];
+    for (let left = limit - swept; left > 0 && over.length > 0 && wave.length < 64;) {
+      const { bucket, bootId, routes } = over.shift()!;
+      wave.push({ bucket, bootId, share: Math.min(routes, left) });
+      left -= routes;
+    }
+    const asked = wave.map(({ bucket, bootId, share }) => ({ bucket, key: `{${bucket}}c`, args: [share, bootId] }));
+    for (const reply of await askAll(topology, SWEEP_ROUTES, asked)) swept += numberOf(reply);
+  }
+  await askOne(topology, SWEEP_LEASES, { ...LEASES, args: [] });
+  return swept;
+}
+
+export async function renewLease(
+  topology: Topology,
+  lease: port.GatewayLease,
+  ttlMs: number,
+): Promise<'kept' | 'void'> {
+  const { gateway, bootId, linkAddress, connections, startedAtMs } = lease;
+  const args = [gateway, bootId, linkAddress, connections, startedAtMs, ttlMs];
+  return (await askOne(topology, RENEW_LEASE, { ...LEASES, args })) === 1 ? 'kept' : 'void';
+}
+
+export async function dropLease(topology: Topology, gateway: GatewayName, bootId: BootId): Promise<void> {
+  await askOne(topology, DROP_LEASE, { ...LEASES, args: [gateway, bootId] });
+}
+
+export async function leases(topology: Topology): Promise<readonly port.GatewayLease[]> {
+  const flat = listOf(await askOne(topology, LEASES_NOW, { ...LEASES, args: [] }));
+  const out: port.GatewayLease[] = [];
+  for (let i = 0; i + 4 < flat.length; i += 5) {
+    out.push({
+      gateway: textOf(flat[i]) as GatewayName,
+      bootId: textOf(flat[i + 1]) as BootId,
+      linkAddress: textOf(flat[i + 2]),
+      connections: numberOf(flat[i + 3]),
+      startedAtMs: numberOf(flat[i + 4]),
+    });
+  }
+  return out;
+}
+
+function rowOf(reply: Reply): Row | null {
+  if (reply === null) return null;
+  const [account, generation, revokedAtMs, route] = listOf(reply);
+  return {
+    account: textOf(account) as AccountId,
+    generation: numberOf(generation),
+    revokedAtMs: numberOf(revokedAtMs),
+    route: routeOf(route ?? null),
+  };
+}
+
+function routeOf(reply: Reply): port.Route | null {
+  if (reply === null) return null;
+  const [gateway, bootId, generation, account, connectedAtMs] = listOf(reply);
+  return {
+    gateway: textOf(gateway) as GatewayName,
+    bootId: textOf(bootId) as BootId,
+    generation: numberOf(generation),
+    account: textOf(account) as AccountId,
+    connectedAtMs: numberOf(connectedAtMs),
+  };
+}

@@ -1,0 +1,70 @@
+// One Redis: at an address, or the master that Sentinels name. Reconnects by itself, with backoff; never re-sends.
+import { Redis } from 'ioredis';
+import type { RedisAddress } from './address.ts';
+import { RedisNode } from './node.ts';
+import type { NodeOptions } from './node.ts';
+import type { Topology } from './topology.ts';
+import { StoreUnavailableError } from '../port.ts';
+
+export type Surroundings = Pick<NodeOptions, 'scripts' | 'timeoutMs' | 'clock' | 'log'> & { readonly password: string };
+
+/** Options of every connection: what ioredis would do on its own (queue, re-send, retry) is off (R2). */
+export function connectionOptions(surroundings: Surroundings) {
+  return {
+    autoResendUnfulfilledCommands: false,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResubscribe: false,
+    connectTimeout: surroundings.timeoutMs,
+    disableClientInfo: true,
+    ...(surroundings.password === '' ? {} : { password: surroundings.password }),
+  };
+}
+
+/** 50, 100, 200 … 2000 ms, and up to a third of it more. */
+export function backoffMs(times: number): number {
+  const base = Math.min(2000, 50 * 2 ** Math.min(times - 1, 10));
+  return base + Math.floor((Math.random() * base) / 3);
+}
+
+/** Starts connecting. */
+export function openSingle(address: Exclude<RedisAddress, { kind: 'cluster' }>, surroundings: Surroundings): Topology {
+  const common = { ...connectionOptions(surroundings), retryStrategy: backoffMs };
+  const redis =
+    address.kind === 'single'
+      ? new Redis({ ...common, host: address.node.host, port: address.node.port, db: address.db })
+      : new Redis({
+          ...common,
+          sentinels: address.sentinels.map(({ host, port }) => ({ host, port })),
+          name: address.master,
+          sentinelRetryStrategy: backoffMs,
+          sentinelCommandTimeout: surroundings.timeoutMs,
+          failoverDetector: true,
+        });
+  const name = address.kind === 'single' ? `${address.node.host}:${address.node.port}` : `sentinel/${address.master}`;
+  const node = new RedisNode(redis, {
+    ...surroundings,
+    name,
+    clustered: false,
+    homeBucket: () => 0,
+    onMoved: refuseMove,
+  });
+  let closed = false;
+  return {
+    nodeFor: () => node,
+    nodes: () => [node],
+    settled: (timeoutMs) => node.settled(timeoutMs),
+    trouble: () =>
+      closed ? 'closed' : node.learned === null ? (node.lastError?.message ?? `${name} is not connected`) : null,
+    close() {
+      closed = true;
+      node.close();
+    },
+  };
+}
+
+/** MOVED comes from a Cluster only. */
+const refuseMove: NodeOptions['onMoved'] = (items) => {
+  for (const item of items)
+    item.trip.fail(new StoreUnavailableError('the store is a Cluster: expected an address redis+cluster://…'));
+};
