@@ -44,6 +44,8 @@ export interface FleetCounts {
   readonly counters: ClientCounters;
   /** Some of the last problems, in words. */
   readonly problems: readonly string[];
+  /** How often each problem was met, over all clients; the first 50 kinds. */
+  readonly problemCounts: Readonly<Record<string, number>>;
   /** When each connection after a client's first stood, ms; the newest 20,000. For reconnect rates. */
   readonly reconnectsAtMs: readonly number[];
 }
@@ -59,6 +61,7 @@ export interface Fleet {
 
 const FLUSH_MS = 250;
 const PROBLEMS_MAX = 10;
+const PROBLEM_KINDS_MAX = 50;
 const RECONNECTS_MAX = 20_000;
 
 /** Starts the clients, paced; resolves when all have begun (not when they are live: ask `counts`). */
@@ -75,6 +78,7 @@ class FleetOfClients implements Fleet {
   readonly #logs: ReceivedLog[] = [];
   readonly #subscribed = new Map<Client, number>();
   readonly #problems: string[] = [];
+  readonly #problemCounts = new Map<string, number>();
   readonly #reconnectsAtMs: number[] = [];
   readonly #flushing: NodeJS.Timeout;
   #topics: number;
@@ -125,10 +129,10 @@ class FleetOfClients implements Fleet {
       },
       onGap: (gap) => {
         this.#gaps++;
-        this.#note(`${device}: gap in ${gap.stream}: ${gap.reason} from ${gap.from.offset} to ${gap.to.offset}`);
+        this.#note(device, `gap in ${gap.stream}: ${gap.reason} from ${gap.from.offset} to ${gap.to.offset}`);
       },
       onState: ({ kind, problem, gateway }) => {
-        if (problem !== null) this.#note(`${device}: ${problem}`);
+        if (problem !== null) this.#note(device, problem);
         if (kind === 'live' && stood) this.#reconnected();
         if (kind === 'live' && gateway !== null) stood = true;
       },
@@ -159,6 +163,7 @@ class FleetOfClients implements Fleet {
       errors: this.#errors,
       counters: sum(this.#clients.map((client) => client.counters())),
       problems: [...this.#problems],
+      problemCounts: Object.fromEntries(this.#problemCounts),
       reconnectsAtMs: [...this.#reconnectsAtMs],
     };
   }
@@ -192,10 +197,13 @@ class FleetOfClients implements Fleet {
   }
   #failed(device: string, error: unknown): void {
     this.#errors++;
-    this.#note(`${device}: ${error instanceof Error ? error.message : String(error)}`);
+    this.#note(device, error instanceof Error ? error.message : String(error));
   }
-  #note(problem: string): void {
-    this.#problems.push(problem);
+  #note(device: string, problem: string): void {
+    const known = this.#problemCounts.get(problem);
+    if (known !== undefined || this.#problemCounts.size < PROBLEM_KINDS_MAX)
+      this.#problemCounts.set(problem, (known ?? 0) + 1);
+    this.#problems.push(`${device}: ${problem}`);
     if (this.#problems.length > PROBLEMS_MAX) this.#problems.shift();
   }
 }

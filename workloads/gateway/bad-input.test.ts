@@ -7,7 +7,8 @@ import type { CloseName } from '../protocol/codes.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { signTicket, signToken } from '../runtime/credentials.ts';
 import { World } from './fixtures.ts';
-import type { TestClient, TestGateway } from './fixtures.ts';
+import type { TestGateway } from './fixtures.ts';
+import type { TestClient } from './test-client.ts';
 
 let world: World;
 let gateway: TestGateway;

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { CLOSE } from '../protocol/codes.ts';
 import { RESENDS_MAX } from './ack-watch.ts';
-import { World, aStoreThatFails, turns, until } from './fixtures.ts';
+import { aStoreThatFails } from './failing-store.ts';
+import { World } from './fixtures.ts';
+import { turns, until } from './test-client.ts';
 
 let world: World;
 beforeEach(() => {

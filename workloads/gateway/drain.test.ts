@@ -2,8 +2,11 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { DrainRequest } from '../protocol/admin.ts';
 import { CLOSE } from '../protocol/codes.ts';
-import { World, aStoreThatFails, turns, until } from './fixtures.ts';
-import type { TestClient, TestGateway } from './fixtures.ts';
+import { aStoreThatFails } from './failing-store.ts';
+import { World } from './fixtures.ts';
+import type { TestGateway } from './fixtures.ts';
+import { turns, until } from './test-client.ts';
+import type { TestClient } from './test-client.ts';
 
 let world: World;
 beforeEach(() => {

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { Epoch } from '../protocol/ids.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
-import { World, aStoreThatFails, turns } from './fixtures.ts';
+import { aStoreThatFails } from './failing-store.ts';
+import { World } from './fixtures.ts';
+import { turns } from './test-client.ts';
 
 let world: World;
 let dir: string;

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { openLink } from '../link/client.ts';
 import type { Link } from '../link/client.ts';
-import type { ClientFrame, ServerFrame } from '../protocol/frames.ts';
+import type { ClientFrame } from '../protocol/frames.ts';
 import { SUBPROTOCOL_JSON } from '../protocol/frames.ts';
 import type { GatewayState } from '../protocol/admin.ts';
 import type { AccountId, AppId, DeviceId, Epoch, TopicName } from '../protocol/ids.ts';
@@ -24,29 +24,13 @@ import type { RunningRole } from '../runtime/role.ts';
 import type { Bus } from '../bus/port.ts';
 import { gatewaySettings } from '../settings/gateway.ts';
 import { parseSettings } from '../settings/setting.ts';
-import { StoreUnavailableError } from '../store/port.ts';
 import type { Store, StreamRef } from '../store/port.ts';
 import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { startGateway } from './role.ts';
+import { TestClient, turns, until } from './test-client.ts';
 import type { GatewaySettings } from './gateway.ts';
 
 export const APP = 'shop' as AppId;
-const PATIENCE_MS = 5000;
-
-/** Lets the event loop turn until `isDone`; fails by name after some real seconds. */
-export async function until(what: string, isDone: () => boolean): Promise<void> {
-  const endsAt = performance.now() + PATIENCE_MS;
-  while (!isDone()) {
-    if (performance.now() > endsAt) throw new Error(`waited in vain until ${what}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-/** Turns of the event loop, for what must not happen. */
-export async function turns(count = 20): Promise<void> {
-  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
-}
-
 /** One cluster: a store, keys and a clock, for any number of gateways. */
 export class World {
   readonly clock: ManualClock = aManualClock();
@@ -215,57 +199,6 @@ export class TestGateway {
   }
 }
 
-type FrameOf<T extends ServerFrame['type']> = Extract<ServerFrame, { type: T }>;
-
-/** One client connection: every frame that came, in order. */
-export class TestClient {
-  readonly socket: WebSocket;
-  readonly frames: ServerFrame[] = [];
-  closed: { readonly code: number; readonly reason: string } | null = null;
-  #read = 0;
-
-  constructor(socket: WebSocket) {
-    this.socket = socket;
-    socket.on('message', (data: Buffer) => this.frames.push(JSON.parse(data.toString()) as ServerFrame));
-    socket.on('close', (code, reason) => {
-      this.closed = { code, reason: reason.toString() };
-    });
-    socket.on('error', () => {});
-  }
-
-  send(frame: ClientFrame): void {
-    this.socket.send(JSON.stringify(frame));
-  }
-  ack(stream: string, offset: number): void {
-    this.send({ type: 'ack', positions: [{ stream: stream as TopicName, offset }] });
-  }
-  /** The next frame, which must be of this type. */
-  async next<T extends ServerFrame['type']>(type: T): Promise<FrameOf<T>> {
-    await until(`a ${type} frame came`, () => this.frames.length > this.#read || this.closed !== null);
-    const frame = this.frames[this.#read++];
-    if (frame?.type !== type) throw new Error(`expected ${type}, got ${JSON.stringify(frame ?? this.closed)}`);
-    return frame as FrameOf<T>;
-  }
-  async nextMessages(count: number): Promise<FrameOf<'message'>[]> {
-    const out: FrameOf<'message'>[] = [];
-    while (out.length < count) out.push(await this.next('message'));
-    return out;
-  }
-  /** Frames that came and were not asked for. */
-  get unread(): readonly ServerFrame[] {
-    return this.frames.slice(this.#read);
-  }
-  welcome(): FrameOf<'welcome'> {
-    const frame = this.frames.find((each) => each.type === 'welcome');
-    if (frame === undefined) throw new Error('no welcome came');
-    return frame;
-  }
-  async end(): Promise<{ readonly code: number; readonly reason: string }> {
-    await until('the connection was closed', () => this.closed !== null);
-    return this.closed!;
-  }
-}
-
 /** A router's end of a link: sends hints and collects their answers. */
 export class TestRouter {
   readonly link: Link;
@@ -310,32 +243,4 @@ export class TestRouter {
     await until('the hint was answered', () => this.answers.has(frame.seq));
     return this.answers.get(frame.seq)!;
   }
-}
-
-export interface FailingStore {
-  readonly store: Store;
-  /** While it is away every operation rejects as a cut connection does. */
-  away: boolean;
-  readonly calls: ReadonlyMap<string, number>;
-  /** What operations go to from now on, as after a failover. */
-  behind: Store;
-}
-
-/** The same store with a switch, which counts what is asked. */
-export function aStoreThatFails(store: Store): FailingStore {
-  const calls = new Map<string, number>();
-  const failing = { store, away: false, calls, behind: store };
-  failing.store = new Proxy(store, {
-    get(_first, name) {
-      const target = failing.behind;
-      const member: unknown = Reflect.get(target, name, target);
-      if (typeof member !== 'function') return member;
-      return (...args: unknown[]): unknown => {
-        calls.set(String(name), (calls.get(String(name)) ?? 0) + 1);
-        if (failing.away) return Promise.reject(new StoreUnavailableError('the store is away'));
-        return Reflect.apply(member, target, args);
-      };
-    },
-  });
-  return failing;
 }

@@ -5,8 +5,10 @@ import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import type { AccountId, AppId, BootId, DeviceId, GatewayName, TopicName } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { METRIC } from '../protocol/metrics-names.ts';
-import { APP, World, aStoreThatFails, turns, until } from './fixtures.ts';
+import { aStoreThatFails } from './failing-store.ts';
+import { APP, World } from './fixtures.ts';
 import { TOPIC_WORK_MAX } from './topic-work.ts';
+import { turns, until } from './test-client.ts';
 
 let world: World;
 beforeEach(() => {

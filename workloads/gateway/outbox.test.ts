@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { describe, test } from 'node:test';
-import { turns } from './fixtures.ts';
 import { Outbox } from './outbox.ts';
 import type { Writer } from './outbox.ts';
+import { turns } from './test-client.ts';
 
 /** A socket that takes `room` bytes before it says that it is full. */
 class Sink {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { CLOSE } from '../protocol/codes.ts';
-import { World, turns } from './fixtures.ts';
+import { World } from './fixtures.ts';
 import type { TestGateway, TestRouter } from './fixtures.ts';
+import { turns } from './test-client.ts';
 
 let world: World;
 let gateway: TestGateway;

@@ -4,7 +4,8 @@ import { openInProcessBus } from '../bus/in-process.ts';
 import { BUS_TOPICS, BusUnavailableError } from '../bus/port.ts';
 import type { Bus, ReceivedRecord } from '../bus/port.ts';
 import { silentLog } from '../runtime/log.ts';
-import { World, until } from './fixtures.ts';
+import { World } from './fixtures.ts';
+import { until } from './test-client.ts';
 
 let world: World;
 let bus: Bus;

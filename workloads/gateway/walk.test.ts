@@ -5,8 +5,10 @@ import { test } from 'node:test';
 import type { MessageFrame, ServerFrame } from '../protocol/frames.ts';
 import type { Epoch } from '../protocol/ids.ts';
 import type { Position, StreamName } from '../protocol/streams.ts';
-import { World, turns } from './fixtures.ts';
-import type { Entry, TestClient, TestGateway } from './fixtures.ts';
+import { World } from './fixtures.ts';
+import type { Entry, TestGateway } from './fixtures.ts';
+import { turns } from './test-client.ts';
+import type { TestClient } from './test-client.ts';
 
 const STEPS = 250;
 const STREAMS = ['@normal', '@high', '$all'] as const;

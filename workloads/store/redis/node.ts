@@ -125,7 +125,7 @@ export class RedisNode {
 
   #send(batch: Batch): void {
     const stream = this.#redis.stream;
-    const shared = { life: this.#learned!.life, epoch: randomBytes(9).toString('base64url') };
+    const shared = { life: this.#learned!.life, epoch: randomBytes(6).toString('base64url') };
     stream.cork();
     for (const call of batch.calls) if (this.#underWay.has(call)) this.#sendCall(call, 'evalsha', shared);
     stream.uncork();

@@ -55,7 +55,7 @@ end
 local function forget_belongings(prefix, name)
   for _, lane in ipairs({ 'h/', 'n/', 'l/' }) do
     local stream = lane .. name
-    call('UNLINK', prefix .. 'm' .. stream, prefix .. 'e' .. stream, prefix .. 'i' .. stream, prefix .. 'j' .. stream)
+    call('UNLINK', prefix .. 'm' .. stream, prefix .. 'e' .. stream)
     call('ZREM', prefix .. 'x', stream)
   end
   call('HDEL', prefix .. 'u', name)

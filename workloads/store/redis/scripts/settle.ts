@@ -25,7 +25,6 @@ local function drop_up_to(m, prefix, stream, offset)
     end
   end
   reset_ends(m, entries)
-  if m[HELD] == 0 then unindex(prefix, stream, m) end
 end
 return for_each(3, function(key, a)
   local prefix, stream = split(key)
@@ -37,7 +36,7 @@ return for_each(3, function(key, a)
   if offset <= m[FLOOR] then return 1 end
   m[FLOOR] = offset
   if m[HELD] > 0 and offset >= m[FIRST] then drop_up_to(m, prefix, stream, offset) end
-  call('SET', key, pack_row(m))
+  save_meta(key, m)
   return 1
 end)`,
   );
@@ -78,7 +77,7 @@ return for_each(1, function(key, a)
       local m = load_meta(prefix .. 'm' .. stream)
       if m then
         dropped = dropped + drop_due(prefix, stream, m, now, limit - dropped)
-        call('SET', prefix .. 'm' .. stream, pack_row(m))
+        save_meta(prefix .. 'm' .. stream, m)
       else
         call('ZREM', prefix .. 'x', stream)
       end

@@ -1,19 +1,21 @@
 // Lua shared by the scripts about streams: how the meta is packed, where entries are, how old ones go.
-// Meta, packed by cmsgpack: {history {epoch, first, …}, life, head, floor, held, bytes, first, last, due, ids since, ids, old ids until}
+// A stream's hash: 'm' → its meta, and each message id seen → its offset (':' and the offset before it, unless that is one less).
+// Meta, packed by cmsgpack: {history {epoch, first, …}, life, head, floor, held, bytes, first, last, due (s), ids, mark at, mark}.
+// The mark: ids up to that offset were there at that time, and go one window later. A meta of up to 64 bytes keeps the hash compact.
 // An entry: offset, expires at, appended at (6 bytes each, little endian), then the record. History, floor: see ../../epochs.ts.
 import type { StoreLimits } from '../../store-limits.ts';
 
 /** Reading a stream: its keys, its meta, the place of an offset in its list. */
 export const STREAM_READ = `
 local HEAD_BYTES = 18
-local HIST, LIFE, HEAD, FLOOR, HELD, BYTES, FIRST, LAST, DUE, IDS_SINCE, IDS, OLD_UNTIL = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+local HIST, LIFE, HEAD, FLOOR, HELD, BYTES, FIRST, LAST, DUE, IDS, MARK_AT, MARK = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 local function split(key)
   local m = string.find(key, 'm', 4, true)
   return string.sub(key, 1, m - 1), string.sub(key, m + 1)
 end
 local function is_topic(stream) return string.byte(stream) == 116 end
 local function load_meta(key)
-  local packed = call('GET', key)
+  local packed = call('HGET', key, 'm')
   return packed and unpack_row(packed)
 end
 local function present_epoch(m) return m[HIST][#m[HIST] - 1] end
@@ -45,7 +47,8 @@ end`;
 /** Changing a stream: dropping its oldest entries, what expired, and keeping the time index. */
 export function streamWriteLua(limits: StoreLimits): string {
   return `
-local AGE_MS = ${limits.topicStreamAgeMs}
+local AGE_MS, IDS_MS = ${limits.topicStreamAgeMs}, ${limits.duplicateWindowMs}
+local function save_meta(key, m) call('HSET', key, 'm', pack_row(m)) end
 local function reset_ends(m, entries)
   if m[HELD] == 0 then
     m[FIRST], m[LAST], m[BYTES] = 0, 0, 0
@@ -69,12 +72,28 @@ local function due_of(expires, appended, topic)
   if expires > 0 and expires < old then return expires end
   return old
 end
--- Moves the stream in the time index when 'due' (0: never) is sooner than what the index has.
+-- Moves the stream in the time index when 'due' (0: never) is sooner, by whole seconds, than what the index has.
 local function index_due(prefix, stream, m, due)
-  if due > 0 and (m[DUE] == 0 or due < m[DUE]) then
-    m[DUE] = due
+  local second = floor(due / 1000)
+  if due > 0 and (m[DUE] == 0 or second < m[DUE]) then
+    m[DUE] = second
     call('ZADD', prefix .. 'x', due, stream)
   end
+end
+local function is_due(m, now) return m[DUE] > 0 and m[DUE] * 1000 <= now end
+-- Forgets the message ids up to an offset.
+local function forget_ids(key, m, up_to)
+  local gone, fields = {}, call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    if fields[i] ~= 'm' and tonumber(string.match(fields[i + 1], '^%d+')) <= up_to then gone[#gone + 1] = fields[i] end
+  end
+  for i = 1, #gone, 1000 do call('HDEL', key, unpack(gone, i, math.min(i + 999, #gone))) end
+  m[IDS] = m[IDS] - #gone
+end
+-- A window of time has passed since the mark: what was there then is forgotten, what is there now is marked.
+local function move_mark(key, m, now)
+  if m[MARK] > 0 then forget_ids(key, m, m[MARK]) end
+  m[MARK_AT], m[MARK] = now, m[HEAD]
 end
 local function unindex(prefix, stream, m)
   if m[DUE] > 0 then
@@ -82,8 +101,9 @@ local function unindex(prefix, stream, m)
     call('ZREM', prefix .. 'x', stream)
   end
 end
--- Drops up to 'limit' entries that are due: the oldest first, then, in a device's stream, from the middle.
+-- Drops up to 'limit' entries that are due: the oldest first, then, in a device's stream, from the middle. Old ids go with them.
 local function drop_due(prefix, stream, m, now, limit)
+  if m[IDS] > 0 and now - m[MARK_AT] >= IDS_MS then move_mark(prefix .. 'm' .. stream, m, now) end
   local entries, topic, dropped = prefix .. 'e' .. stream, is_topic(stream), 0
   while m[HELD] > 0 and dropped < limit do
     local _, expires, appended = header(call('LINDEX', entries, 0))
@@ -117,6 +137,7 @@ local function drop_due(prefix, stream, m, now, limit)
   reset_ends(m, entries)
   unindex(prefix, stream, m)
   index_due(prefix, stream, m, next_due)
+  if m[IDS] > 0 then index_due(prefix, stream, m, m[MARK_AT] + IDS_MS) end
   return dropped
 end`;
 }

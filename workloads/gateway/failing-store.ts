@@ -1,0 +1,31 @@
+// A store that tests can take away, count the calls of, and put another one behind: a wrapper around a real one.
+import { StoreUnavailableError } from '../store/port.ts';
+import type { Store } from '../store/port.ts';
+
+export interface FailingStore {
+  readonly store: Store;
+  /** While it is away every operation rejects as a cut connection does. */
+  away: boolean;
+  readonly calls: ReadonlyMap<string, number>;
+  /** What operations go to from now on, as after a failover. */
+  behind: Store;
+}
+
+/** The same store with a switch, which counts what is asked. */
+export function aStoreThatFails(store: Store): FailingStore {
+  const calls = new Map<string, number>();
+  const failing = { store, away: false, calls, behind: store };
+  failing.store = new Proxy(store, {
+    get(_first, name) {
+      const target = failing.behind;
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== 'function') return member;
+      return (...args: unknown[]): unknown => {
+        calls.set(String(name), (calls.get(String(name)) ?? 0) + 1);
+        if (failing.away) return Promise.reject(new StoreUnavailableError('the store is away'));
+        return Reflect.apply(member, target, args);
+      };
+    },
+  });
+  return failing;
+}
