@@ -35,8 +35,9 @@ export async function runSuite(options: SuiteOptions): Promise<Totals> {
   const slow: { name: string; ms: number }[] = [];
   const stream = run({ files: [...options.files], concurrency: options.concurrency, timeout: options.timeoutMs });
   const count = (ok: boolean, event: TestEvent): void => {
-    if (event.details.type === 'suite') return;
-    if (event.skip !== undefined && event.skip !== false) {
+    const isSkipped = event.skip !== undefined && event.skip !== false;
+    if (event.details.type === 'suite' && !isSkipped) return;
+    if (isSkipped) {
       skipped.push(`${event.name}${typeof event.skip === 'string' ? `: ${event.skip}` : ''}`);
     } else if (ok) passed++;
     else failed++;

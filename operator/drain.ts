@@ -43,6 +43,11 @@ export interface DrainPlan {
   readonly isFrozen: boolean;
 }
 
+/**
+ * At its deadline a gateway closes who is left, and is then seen empty. Removed at that very moment it would be told to stop with
+ * them on it, and begin its long grace: so the operator looks at a deadline this much later.
+ */
+export const DEADLINE_GRACE_MS = 5000;
 /** A pod on a dead node is erased this long after it should have been gone. */
 const FORCE_AFTER_MS = 60_000;
 
@@ -202,7 +207,9 @@ type DrainPart = Pick<GatewayPlan, 'phase' | 'since' | 'generation' | 'deadlineM
 function planDrain(scene: Scene, gateway: ObservedGateway, reason: LeaveReason | null): DrainPart {
   const since = startOf(scene, gateway) ?? isoAt(scene.nowMs);
   const generation = `${gateway.pod.metadata.uid}@${since}`;
-  const deadlineMs = Date.parse(since) + scene.cluster.spec.disruption.drainDeadlineMs;
+  const { deletedAtMs, spec } = scene.cluster;
+  const beganMs = deletedAtMs === null ? Date.parse(since) : Math.min(deletedAtMs, Date.parse(since));
+  const deadlineMs = beganMs + spec.disruption.drainDeadlineMs;
   const holding = holdingOf(gateway, generation);
   const part = { phase: 'draining', since, generation, deadlineMs, isDrained: holding === 'nothing' } as const;
   if (reason === 'terminating') return { ...part, step: forceStep(scene, gateway), hold: null };
@@ -217,7 +224,7 @@ function holdOf(
   gateway: ObservedGateway,
   drain: { reason: LeaveReason | null; holding: ReturnType<typeof holdingOf>; deadlineMs: number },
 ): string | null {
-  const isOverdue = scene.nowMs >= drain.deadlineMs;
+  const isOverdue = scene.nowMs >= drain.deadlineMs + DEADLINE_GRACE_MS;
   if (!isRecorded(scene, gateway) && drain.reason !== 'delete') return 'its drain is not on record yet';
   if (drain.holding === 'something' && !isOverdue) return 'its sessions are moving';
   if (drain.holding === 'unknown' && !isOverdue)

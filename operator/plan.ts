@@ -5,6 +5,7 @@ import type { Assessment } from './assess.ts';
 import { planAppStatus } from './app-status.ts';
 import { desiredChildren } from './children.ts';
 import type { Secrets } from './children.ts';
+import { DEADLINE_GRACE_MS } from './drain.ts';
 import type { GatewayPlan } from './drain.ts';
 import { describeDrift } from './drift.ts';
 import { addressOf, KINDS, kindOf } from './kube/port.ts';
@@ -45,7 +46,8 @@ function planDeletion(cluster: Cluster, observed: Observed, inputs: PlanInputs):
   const routing = desiredChildren(cluster, observed, inputs).find(
     (child) => childKey(child) === `ConfigMap/${childNames(cluster.name).routing}`,
   );
-  const isOverdue = assessment.nowMs >= (cluster.deletedAtMs ?? 0) + cluster.spec.disruption.drainDeadlineMs;
+  const deadlineMs = (cluster.deletedAtMs ?? 0) + cluster.spec.disruption.drainDeadlineMs;
+  const isOverdue = assessment.nowMs >= deadlineMs + DEADLINE_GRACE_MS;
   const left = gateways.filter((g) => !g.isDrained);
   const done: Note = {
     type: left.length === 0 ? 'Normal' : 'Warning',
@@ -97,7 +99,10 @@ function noteOfChild(
   if (observed.gatewaySet === null) return null; // being set up: one note, on the StatefulSet, says it all
   if (live === undefined) {
     const isGatewayService = child.kind === 'Service' && child.metadata.name.startsWith(`${names.gateway}-`);
-    return isGatewayService ? null : { type: 'Warning', reason: 'PutRight', message: `${label} was missing` };
+    if (isGatewayService) return null;
+    const isNewWish = cluster.status?.observedGeneration !== cluster.generation;
+    if (isNewWish) return { type: 'Normal', reason: 'Updated', message: `${label} is new` };
+    return { type: 'Warning', reason: 'PutRight', message: `${label} was missing` };
   }
   const isSameWish =
     live.metadata.annotations?.[ANNOTATION_APPLIED] === child.metadata.annotations?.[ANNOTATION_APPLIED];

@@ -140,10 +140,10 @@ describe('reconcile: scaling', () => {
   });
 
   it('holds scale-in up while the gateway does not answer, and says so: unknown is not zero', async () => {
-    const world = await aSettledWorld({ gateway: { replicas: 3 } });
+    const world = await aSettledWorld({ gateway: { replicas: 3 }, disruption: { drainDeadline: '60s' } });
     world.gateway(2).isReachable = false;
     await world.patch({ gateway: { replicas: 2 } });
-    for (let i = 0; i < 1000; i++) {
+    for (let i = 0; i < 120; i++) {
       await world.reconcile();
       await world.tick();
     }
@@ -445,7 +445,7 @@ describe('reconcile: deletion', () => {
     world.gateway(1).isReachable = false;
     await world.kube.delete(KINDS.pushCluster, at('demo'));
     const rounds = await world.settle();
-    assert.ok(rounds >= 19 && rounds < 30, `${rounds} s`);
+    assert.ok(rounds >= 24 && rounds < 32, `${rounds} s: the deadline and a moment`);
     assert.ok((await world.events()).some((line) => /unknown on demo-gateway-1/.test(line)));
   });
 

@@ -6,8 +6,8 @@ import { FakeWorld, KilledError } from './fake-world.ts';
 import { aRandom } from './fixtures.ts';
 import { KINDS } from './kube/port.ts';
 
-const SEEDS = Array.from({ length: 12 }, (_, i) => i + 1);
-const STEPS = 120;
+const SEEDS = Array.from({ length: 8 }, (_, i) => i + 1);
+const STEPS = 100;
 
 /** One look, perhaps cut short before one of its writes. */
 async function look(world: FakeWorld, writesMax: number): Promise<void> {

@@ -30,8 +30,11 @@ export const FANOUT_SHAPES: readonly FanoutShape[] = [
 
 type Figures = Readonly<Record<string, unknown>>;
 
-export async function fanout(shapes: readonly FanoutShape[]): Promise<Figures> {
-  const stage = await startStage({ store: 'redis-everysec', devices: CONNECTIONS, router: true });
+export async function fanout(
+  shapes: readonly FanoutShape[],
+  gateway: Readonly<Record<string, string>>,
+): Promise<Figures> {
+  const stage = await startStage({ store: 'redis-everysec', devices: CONNECTIONS, router: true, gateway });
   let load: Load | null = null;
   try {
     load = await startLoad({

@@ -1,16 +1,17 @@
 // Memory of an idle connection with a live session: RSS of the gateway with and without them, once both have settled.
 import { startLoad } from './load/load.ts';
 import type { Load } from './load/load.ts';
-import { startStage } from './stage.ts';
+import { gatewayMetric, startStage } from './stage.ts';
 import { rssBytes } from './usage.ts';
 
 const CONNECTIONS = 18_000;
-const OPENS_PER_SECOND = 1500;
+const OPENS_PER_SECOND = 1000;
 const SETTLE_MS = 10_000;
+/** Within it no ping is needed. */
+const HEARTBEAT_MS = 120_000;
 
-export async function idle(): Promise<Readonly<Record<string, unknown>>> {
-  const heartbeatIntervalMs = 120_000;
-  const gateway = { PUSHCLUSTER_HEARTBEAT_INTERVAL_MS: String(heartbeatIntervalMs) };
+export async function idle(environment: Readonly<Record<string, string>>): Promise<Readonly<Record<string, unknown>>> {
+  const gateway = { PUSHCLUSTER_HEARTBEAT_INTERVAL_MS: String(HEARTBEAT_MS), ...environment };
   const stage = await startStage({ store: 'redis-everysec', devices: CONNECTIONS, router: false, gateway });
   let load: Load | null = null;
   try {
@@ -36,6 +37,8 @@ export async function idle(): Promise<Readonly<Record<string, unknown>>> {
       baseRssBytes,
       rssBytes: rss,
       peakRssBytes,
+      heapBytes: await gatewayMetric(stage, 'pushcluster_gateway_heap_bytes'),
+      loadRssBytes: rssBytes(load.pid),
       settleMs: SETTLE_MS,
       opensPerSecond: OPENS_PER_SECOND,
       settings: stage.settings,

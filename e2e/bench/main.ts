@@ -15,7 +15,9 @@ const USAGE = `npm run bench -- <name> [--json] [options]
   fanout    live, one topic, 10,000 connections: deliveriesPerCpuSecond of the gateway, lost
             --messages, --batch and --in-flight measure one shape instead of ${FANOUT_SHAPES.map(({ inFlight }) => inFlight).join(', ')} in flight
   unicast   durable through the push API, acked: messagesPerSecond, p50Ms, p99Ms, lost
-            --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}`;
+            --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}
+
+  --set NAME=VALUE   in the gateway's environment, for trials: NODE_OPTIONS=…, PUSHCLUSTER_…`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -26,21 +28,35 @@ const { values, positionals } = parseArgs({
     'in-flight': { type: 'string' },
     requests: { type: 'string' },
     store: { type: 'string' },
+    set: { type: 'string', multiple: true, default: [] },
   },
 });
 
 type Result = Readonly<Record<string, unknown>>;
 const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
-  idle,
-  fanout: () => fanout(fanoutShapes()),
+  idle: () => idle(gatewayEnvironment()),
+  fanout: () => fanout(fanoutShapes(), gatewayEnvironment()),
   unicast: () =>
-    unicast({
-      store: store(values.store),
-      messages: number(values.messages, UNICAST_DEFAULTS.messages),
-      batch: number(values.batch, UNICAST_DEFAULTS.batch),
-      requests: number(values.requests, UNICAST_DEFAULTS.requests),
-    }),
+    unicast(
+      {
+        store: store(values.store),
+        messages: number(values.messages, UNICAST_DEFAULTS.messages),
+        batch: number(values.batch, UNICAST_DEFAULTS.batch),
+        requests: number(values.requests, UNICAST_DEFAULTS.requests),
+      },
+      gatewayEnvironment(),
+    ),
 };
+
+function gatewayEnvironment(): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    values.set.map((text) => {
+      const at = text.indexOf('=');
+      if (at < 1) throw new RangeError(`--set: expected NAME=VALUE, got ${text}`);
+      return [text.slice(0, at), text.slice(at + 1)];
+    }),
+  );
+}
 
 function fanoutShapes(): readonly FanoutShape[] {
   const [usual] = FANOUT_SHAPES;

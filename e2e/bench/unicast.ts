@@ -21,8 +21,11 @@ export interface UnicastOptions {
 }
 export const UNICAST_DEFAULTS: UnicastOptions = { store: 'redis-everysec', messages: 100_000, batch: 50, requests: 8 };
 
-export async function unicast(options: UnicastOptions): Promise<Readonly<Record<string, unknown>>> {
-  const stage = await startStage({ store: options.store, devices: CONNECTIONS, router: true });
+export async function unicast(
+  options: UnicastOptions,
+  gateway: Readonly<Record<string, string>>,
+): Promise<Readonly<Record<string, unknown>>> {
+  const stage = await startStage({ store: options.store, devices: CONNECTIONS, router: true, gateway });
   let load: Load | null = null;
   try {
     load = await startLoad({

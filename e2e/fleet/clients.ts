@@ -132,7 +132,7 @@ class FleetOfClients implements Fleet {
         this.#note(device, `gap in ${gap.stream}: ${gap.reason} from ${gap.from.offset} to ${gap.to.offset}`);
       },
       onState: ({ kind, problem, gateway }) => {
-        if (problem !== null) this.#note(device, problem);
+        if (problem !== null && kind !== 'connecting') this.#note(device, problem); // told again with each change
         if (kind === 'live' && stood) this.#reconnected();
         if (kind === 'live' && gateway !== null) stood = true;
       },

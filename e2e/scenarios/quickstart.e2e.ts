@@ -11,6 +11,7 @@ import { prepareOperator, readManifests } from '../world/operator.ts';
 import { makeApp } from '../world/push-app.ts';
 import { isReadyWith, makeNamespace, removeNamespace, waitForCluster } from '../world/push-cluster.ts';
 import { onStage } from '../world/stage.ts';
+import type { Stage } from '../world/stage.ts';
 import { startTraffic } from '../world/traffic.ts';
 
 const namespace = 'e2e-quickstart';
@@ -18,7 +19,11 @@ const CLIENTS = 1000;
 const PUSHES_EACH = 10;
 
 describe('quickstart', { timeout: 300_000 }, () => {
-  after(async () => await removeNamespace(namespace));
+  let stage: Stage | undefined;
+  after(async () => {
+    await stage?.close();
+    await removeNamespace(namespace);
+  });
 
   it('from one kubectl apply to a thousand clients with 20 acked pushes each, none lost, none doubled', async () => {
     await prepareOperator();
@@ -36,9 +41,10 @@ describe('quickstart', { timeout: 300_000 }, () => {
       // The example's own app has a key that nobody holds; the business makes one with its own.
       const app = makeApp({ namespace, cluster: place.name, name: 'shop-e2e' });
       await apply([app.manifest]);
-      const stage = await onStage(place, app, ready);
+      const staged = await onStage(place, app, ready);
+      stage = staged;
       const traffic = await timed('1,000 clients registered, connected and subscribed', async () => {
-        return await startTraffic(stage, { clients: CLIENTS, pushesPerSecond: 0 });
+        return await startTraffic(staged, { clients: CLIENTS, pushesPerSecond: 0 });
       });
       const spread = await traffic.connectionsByGateway();
       assert.equal(Object.keys(spread).length, gateways, 'every gateway was given clients');

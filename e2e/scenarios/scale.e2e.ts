@@ -55,10 +55,14 @@ describe('scaling by hand while pushes run', { timeout: 300_000 }, () => {
       const result = await traffic.stop('scale 3 → 2');
       const moves = result.atMs.filter((atMs) => atMs >= scaledAtMs);
       const leftAtMs = moves.at(-1) ?? Number.NaN;
-      const peak = peakRate(moves, 1000);
+      const [first = Number.NaN] = moves;
+      // What is asked is paced exactly; what stands a moment later is bunched by clients and machine, so the bound is over three seconds.
+      const peak = peakRate(moves, 3000);
       measured('drain', {
         'budget a second': BUDGET,
-        'reconnects in the busiest second': peak,
+        'reconnects a second on average': ((moves.length - 1) * 1000) / (leftAtMs - first),
+        'in the busiest second': peakRate(moves, 1000),
+        'in the busiest three seconds, a second': peak,
         'reconnects in all': moves.length,
         'of them by ticket': result.resumes,
         'registry calls by resumers': result.registryCalls,
@@ -67,11 +71,7 @@ describe('scaling by hand while pushes run', { timeout: 300_000 }, () => {
       });
       assert.ok(leftAtMs < asked.atMs, `the last client stood elsewhere before the pod of ${third} was asked to end`);
       assert.equal(moves.length, spread[third], 'those on the third moved, and nobody else');
-      // A client may dawdle by its own jitter: two seconds' worth of budget can meet in one second.
-      assert.ok(
-        peak <= BUDGET * 1.5,
-        `at most ${BUDGET} reconnects a second (half as many again for jitter), got ${peak}`,
-      );
+      assert.ok(peak <= BUDGET * 1.25, `expected at most ${BUDGET} reconnects a second, got ${peak}`);
       assert.equal(result.registryCalls, 0, 'resumers did not ask the registry');
       assert.equal(result.unasked, 0, 'nobody was cut off');
     });

@@ -177,14 +177,14 @@ describe('a PushCluster in untidy hands', { timeout: 400_000 }, () => {
       async () =>
         await withoutSchema(async () => {
           const bad = { namespace, name: 'past-the-door' };
-          await apply([aPushCluster(bad, { gateway: { replicas: 'many' } })]);
+          await apply([aPushCluster(bad, { gateway: { replicas: 2, connectionsPerGateway: 'many' } })]);
           const refused = await waitForCluster(
             bad,
             'Refused',
             (cluster) => condition(cluster, 'Refused').status === 'True' || 'not refused yet',
             30_000,
           );
-          assert.match(condition(refused, 'Refused').said, /spec\.gateway\.replicas.*many/);
+          assert.match(condition(refused, 'Refused').said, /spec\.gateway\.connectionsPerGateway.*many/);
           assert.deepEqual(await childrenOf(bad), [], 'nothing was made');
           const hasEvent = async (): Promise<boolean> => {
             const fields = `involvedObject.name=${bad.name},type=Warning`;
@@ -288,10 +288,12 @@ describe('a PushCluster in untidy hands', { timeout: 400_000 }, () => {
 
   it('drains on delete, and then nothing is left', async () => {
     await explained(namespace, async () => {
+      // There is nowhere to go: whoever is still there at the deadline is closed.
+      await patchSpec(stage, { disruption: { drainDeadline: '10s' } });
       const traffic = await startTraffic(stage, { clients: CLIENTS, pushesPerSecond: 0 });
       const cluster = await readPushCluster(stage);
       assert.deepEqual((cluster.metadata as { finalizers?: string[] }).finalizers, ['pushcluster.io/drain']);
-      const took = await removePushCluster(stage, 120_000);
+      const took = await removePushCluster(stage, 90_000);
       measured('delete', {
         'seconds until drained and gone': took.resource,
         'seconds until every child is gone': took.children,

@@ -50,6 +50,7 @@ export async function startFleet(stage: Stage, options: FleetOptions): Promise<F
     });
   });
   const processes: readonly SpawnedFleet[] = await Promise.all(started);
+  for (const { pid } of processes) stage.running.add(pid);
   const counts = async (): Promise<readonly FleetCounts[]> => await Promise.all(processes.map((one) => one.counts()));
   const fleet: Fleet = {
     clients: options.clients,
@@ -64,7 +65,10 @@ export async function startFleet(stage: Stage, options: FleetOptions): Promise<F
       await waitFor(`${options.clients} clients to be live`, look, { timeoutMs, intervalMs: 200 });
     },
     flush: async () => void (await Promise.all(processes.map((one) => one.flush()))),
-    stop: async () => void (await Promise.all(processes.map((one) => one.stop()))),
+    stop: async () => {
+      await Promise.all(processes.map((one) => one.stop()));
+      for (const { pid } of processes) stage.running.delete(pid);
+    },
   };
   await fleet.whenReady(90_000);
   return fleet;

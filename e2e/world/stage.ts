@@ -13,6 +13,8 @@ export interface Stage extends Place {
   readonly app: App;
   readonly registryUrl: string;
   readonly routerUrl: string;
+  /** Pids of fleets and publishers that run on it: what a scenario that failed has left behind is killed at the end. */
+  readonly running: Set<number>;
   close(): Promise<void>;
 }
 
@@ -48,13 +50,26 @@ export async function onStage(place: Place, app: App, cluster: PushCluster): Pro
     throw new Error('the status of a Ready PushCluster names the addresses of registry and router');
   await waitForAnswer(registryAddress);
   await waitForAnswer(routerAddress);
+  const running = new Set<number>();
   return {
     ...place,
     app,
     registryUrl: registryAddress,
     routerUrl: routerAddress,
-    close: async () => await removeNamespace(place.namespace),
+    running,
+    close: async () => {
+      for (const pid of running) kill(pid);
+      await removeNamespace(place.namespace);
+    },
   };
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // it has ended by itself
+  }
 }
 
 /** kube-proxy and DNS follow within a second; a client would try again as well. */

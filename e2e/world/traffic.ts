@@ -95,6 +95,7 @@ export class Traffic {
     const { routerUrl: url, app } = this.#stage;
     const keyPrefix = `${this.#devices}${number}`;
     const process = await spawnPublisher({ url, apiKey: app.apiKey, targets: [target], log, keyPrefix, ...pace });
+    this.#stage.running.add(process.pid);
     this.#publishing.push({ process, log, hearers: 'devices' in target ? 1 : this.#fleet.clients });
   }
 
@@ -193,7 +194,9 @@ export class Traffic {
   }
 
   async #endPublishing(): Promise<readonly PublishCounts[]> {
-    return this.#outcomes ?? (await Promise.all(this.#publishing.map(async ({ process }) => await process.stop())));
+    const stopped = await Promise.all(this.#publishing.map(async ({ process }) => await process.stop()));
+    for (const { process } of this.#publishing) this.#stage.running.delete(process.pid);
+    return stopped;
   }
   async #counts(): Promise<readonly PublishCounts[]> {
     return this.#outcomes ?? (await Promise.all(this.#publishing.map(async ({ process }) => await process.counts())));

@@ -17,7 +17,7 @@ export interface MemoryKube extends Kube {
 }
 
 /** Changes kept for watches that resume; an older version is answered as expired. */
-const HISTORY_MAX = 10_000;
+const HISTORY_MAX = 2000;
 
 interface Change {
   readonly version: number;

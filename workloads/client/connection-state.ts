@@ -3,7 +3,7 @@
 import type { Retry } from './backoff.ts';
 
 export interface ConnectionOptions {
-  /** A socket that has no welcome after this is given up. Above the gateway's own wait for room. */
+  /** A socket that has no welcome after this is given up; up to three times that after failures. Above a gateway's own wait for room (5 s). */
   readonly connectTimeoutMs: number;
   /** A ping not answered in this time has failed; null: the heartbeat interval, within 2–10 s. */
   readonly pongTimeoutMs: number | null;
@@ -15,7 +15,7 @@ export interface ConnectionOptions {
   readonly stableMs: number;
 }
 export const CONNECTION_DEFAULTS: ConnectionOptions = {
-  connectTimeoutMs: 15_000,
+  connectTimeoutMs: 10_000,
   pongTimeoutMs: null,
   missesMax: 2,
   strikesMax: 6,

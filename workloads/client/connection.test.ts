@@ -87,6 +87,20 @@ describe('the way to a connection', () => {
     assert.deepEqual(d.wake(), [{ type: 'open', conn: 2, url: 'ws://gw-1' }]);
   });
 
+  test('is more patient with each failed attempt, up to three times the timeout', () => {
+    const d = new Driver();
+    d.do({ type: 'start' });
+    d.do(ANSWER);
+    const waited = [1, 2, 3, 4].map(() => {
+      const begunAtMs = d.nowMs;
+      d.wake();
+      const tookMs = d.nowMs - begunAtMs;
+      d.wake();
+      return tookMs / CONNECTION_DEFAULTS.connectTimeoutMs;
+    });
+    assert.deepEqual(waited, [1, 2, 3, 3]);
+  });
+
   test('a registry that fails is asked again after the time it told, never sooner', () => {
     const d = new Driver();
     d.do({ type: 'start' });
@@ -298,6 +312,23 @@ describe('a drain', () => {
     d.close(1006);
     assert.equal(d.state.serving?.conn, 1);
     assert.deepEqual(d.wake(), [{ type: 'open', conn: 3, url: 'ws://gw-3' }]);
+  });
+
+  test('while nobody takes it the pauses grow as after any failure, although the old connection stands and was stable', () => {
+    const d = aLiveOne();
+    d.nowMs += CONNECTION_DEFAULTS.stableMs;
+    d.do({ type: 'tick' });
+    d.do({ ...goaway, targets: [] });
+    for (let attempts = 0; attempts < 12;) {
+      if (d.state.attempt !== null) {
+        d.do({ type: 'closed', conn: d.state.attempt.conn, code: 1006, reason: '' });
+        attempts++;
+      } else if (d.state.asking !== null)
+        d.do({ type: 'registry-failed', verdict: 'again', retryAfterMs: null, reason: 'no-gateway' });
+      else if (types(d.wake()).includes('ping')) d.do({ type: 'heard', conn: 1 });
+    }
+    assert.equal(d.state.serving?.conn, 1);
+    assert.ok(d.state.failures >= 12, `${d.state.failures} failures are remembered`);
   });
 
   test('a gateway that dies before afterMs has passed is left at once', () => {

@@ -16,6 +16,8 @@ type Of<T extends ConnectionEvent['type']> = Extract<ConnectionEvent, { type: T 
 const ATTEMPTS_WITHOUT_REGISTRY = 2;
 /** A token that is needed and has less left than this is renewed first; one that ran out needs a registration. */
 const TOKEN_MARGIN_MS = 10_000;
+/** An attempt may take so many times the connect timeout after failures. */
+const PATIENCE_MAX = 3;
 /** Waits told by others get up to this share on top, so that those told the same do not come back together. */
 const TOLD_JITTER = 0.25;
 /** The registry takes at most this many names. */
@@ -90,7 +92,9 @@ function pursue(draft: Draft, nowMs: number, effects: ConnectionEffect[]): void 
     return ask(draft, !valid ? 'register' : tokenLeftMs <= TOKEN_MARGIN_MS ? 'renew' : 'assign', effects);
   }
   const conn = ++draft.lastConn;
-  draft.attempt = { conn, url, deadlineMs: nowMs + draft.options.connectTimeoutMs, opened: false };
+  // Longer after failures: where gateways are slow, giving up early wastes what they have done and makes them slower.
+  const patienceMs = draft.options.connectTimeoutMs * Math.min(1 + draft.failures, PATIENCE_MAX);
+  draft.attempt = { conn, url, deadlineMs: nowMs + patienceMs, opened: false };
   effects.push({ type: 'open', conn, url });
 }
 
@@ -333,8 +337,9 @@ function pongTimeoutMs(draft: Draft): number {
   return draft.options.pongTimeoutMs ?? Math.min(Math.max(draft.heartbeatIntervalMs, 2000), 10_000);
 }
 
+/** While it moves, what fails is the next gateway: that the old connection stands is no reason to try again sooner. */
 function isUnproven(state: ConnectionState): boolean {
-  return state.failures > 0 || state.strikes > 0;
+  return !state.moving && (state.failures > 0 || state.strikes > 0);
 }
 
 /** A connection that stood long enough was good: what failed before it no longer counts. */

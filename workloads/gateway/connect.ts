@@ -43,6 +43,7 @@ const STEPS: readonly Step[] = [
   waitForTurn,
   openSession, // the store now names this gateway: from here on reading is safe (R1)
   replaceOlder,
+  holdEveryone, // the place from which the device is owed what everyone is sent
   findPlaces, // with the first page of what is missing
   welcome, // states, then pages, then hints
 ];
@@ -176,6 +177,21 @@ function replaceOlder(attempt: Attempt): Refusal | null {
   if (replaced !== null && replaced.bootId !== gateway.bootId) gateway.peers.tellReplaced(replaced, newer);
   connection.session = new Session(attempt.permission!, generation);
   here.devices.set(device, connection);
+  return null;
+}
+
+/**
+ * A device hears `$all` from its first session on. While nobody has written it there is no position that its client could come back with,
+ * so the store keeps a row that says so; a stream that was written is told in the welcome, and its row follows with the cursors (R5).
+ */
+async function holdEveryone(attempt: Attempt): Promise<Refusal | null> {
+  const { gateway } = attempt;
+  const { app, device } = attempt.permission!;
+  const opened = attempt.opened!;
+  if (opened.topics.some(({ topic }) => topic === TOPIC_ALL)) return null;
+  if ((gateway.directory.app(app).channels.get(TOPIC_ALL)?.epoch ?? null) !== null) return null;
+  const rows = await gateway.store.subscribe(app, device, [TOPIC_ALL]);
+  attempt.opened = { ...opened, topics: [...opened.topics, ...rows] };
   return null;
 }
 

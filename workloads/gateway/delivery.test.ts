@@ -156,6 +156,25 @@ describe('a topic', () => {
     const second = await gateway.connect({ token });
     assert.deepEqual(bodies(await second.nextMessages(1)), ['meanwhile']);
   });
+
+  test('is kept as well for who was here before anybody had written it, however the connection ended', async () => {
+    const gateway = await world.gateway();
+    const first = await gateway.connect({ token: await world.device('d') });
+    const { ticket, streams } = first.welcome();
+    assert.deepEqual(streams, []);
+    gateway.kill();
+    await first.end();
+    await world.publish('$all', 'the very first');
+    const second = await (await world.gateway()).connect({ ticket });
+    assert.deepEqual(bodies(await second.nextMessages(1)), ['the very first']);
+  });
+  test('costs the store a row once for each device, not for each session', async () => {
+    const watched = aStoreThatFails(world.store);
+    const gateway = await world.gateway({}, { store: watched.store });
+    const token = await world.device('d');
+    for (let i = 0; i < 3; i++) await gateway.connect({ token });
+    assert.equal(watched.calls.get('subscribe'), 1);
+  });
 });
 
 describe('a slow client', () => {

@@ -16,24 +16,16 @@ import {
   topic,
   withStore,
 } from './contract-subject.ts';
-import type { StoreSubject, StoreUnderTest } from './contract-subject.ts';
-
-/** Whether the test can run: implementations have different hooks. Said by name where not. */
-function has(under: StoreUnderTest, t: { skip(message: string): void }, hook: 'crash' | 'checkpoint'): boolean {
-  if (under[hook] !== undefined) return true;
-  t.skip(`this store has no hook '${hook}'`);
-  return false;
-}
+import type { StoreSubject } from './contract-subject.ts';
 
 export function epochsContract(subject: StoreSubject): void {
-  crashContract(subject);
-  fallBackContract(subject);
+  if (subject.hooks.includes('crash')) crashContract(subject);
+  if (subject.hooks.includes('checkpoint')) fallBackContract(subject);
 }
 
 function crashContract(subject: StoreSubject): void {
-  test('a crash loses nothing acknowledged and keeps the epochs', (t) =>
+  test('a crash loses nothing acknowledged and keeps the epochs', () =>
     withStore(subject, {}, async (under) => {
-      if (!has(under, t, 'crash')) return;
       await register(under.store, 'd1', { tokenId: 'tok' });
       const id = anId();
       const before = appended((await under.store.append([anAppend(lane('d1'), 'a', { id })]))[0]);
@@ -49,9 +41,8 @@ function crashContract(subject: StoreSubject): void {
       assert.deepEqual(await store.tokenClient(APP, 'tok'), { account: 'ann', device: 'd1' });
     }));
 
-  test('appends under way in a crash are there once or not at all, and the acknowledged ones are there', (t) =>
+  test('appends under way in a crash are there once or not at all, and the acknowledged ones are there', () =>
     withStore(subject, {}, async (under) => {
-      if (!has(under, t, 'crash')) return;
       await register(under.store, 'd1');
       const asked = Array.from({ length: 200 }, (_, i) => anAppend(lane('d1'), `${i}`));
       const acked = new Set<string>();
@@ -72,9 +63,8 @@ function crashContract(subject: StoreSubject): void {
 }
 
 function fallBackContract(subject: StoreSubject): void {
-  test('a store that lost its tail opens a new epoch on the next append, and says ahead to who saw the tail', (t) =>
+  test('a store that lost its tail opens a new epoch on the next append, and says ahead to who saw the tail', () =>
     withStore(subject, {}, async (under) => {
-      if (!has(under, t, 'checkpoint')) return;
       await register(under.store, 'd1');
       const { epoch: old } = appended((await appendAll(under.store, lane('d1'), ['a', 'b']))[0]);
       await under.checkpoint!();
@@ -104,9 +94,8 @@ function fallBackContract(subject: StoreSubject): void {
       );
     }));
 
-  test('acks count in an old epoch up to its end', (t) =>
+  test('acks count in an old epoch up to its end', () =>
     withStore(subject, {}, async (under) => {
-      if (!has(under, t, 'checkpoint')) return;
       await register(under.store, 'd1');
       const { generation } = opened(await under.store.openSession(anOpenSession('d1')));
       const { epoch } = appended((await appendAll(under.store, lane('d1'), ['a', 'b']))[0]);
@@ -125,9 +114,8 @@ function fallBackContract(subject: StoreSubject): void {
       assert.deepEqual(texts(read!.entries), ['c']);
     }));
 
-  test('a topic has the same history, and past its bound the oldest epoch is unknown', (t) =>
+  test('a topic has the same history, and past its bound the oldest epoch is unknown', () =>
     withStore(subject, { epochHistoryMax: 2 }, async (under) => {
-      if (!has(under, t, 'checkpoint')) return;
       const epochs = [appended((await appendAll(under.store, topic('t'), ['1']))[0]).epoch];
       for (const text of ['2', '3']) {
         await under.checkpoint!();
@@ -143,9 +131,8 @@ function fallBackContract(subject: StoreSubject): void {
       assert.deepEqual([middle!.notRecovered, middle!.epoch, texts(middle!.entries)], [null, epochs[2], ['3']]);
     }));
 
-  test('a store that went back to before the stream began says epoch-unknown', (t) =>
+  test('a store that went back to before the stream began says epoch-unknown', () =>
     withStore(subject, {}, async (under) => {
-      if (!has(under, t, 'checkpoint')) return;
       await under.checkpoint!();
       const { epoch } = appended((await appendAll(under.store, topic('t'), ['a']))[0]);
       await under.fallBack!();

@@ -20,15 +20,15 @@ function aLease(
 export function leasesContract(subject: StoreSubject): void {
   test('a lease is listed until its time runs out, and renewed by its life', () =>
     withStore(subject, {}, async ({ store, advance }) => {
-      assert.equal(await store.renewLease(aLease(), 900), 'kept');
+      assert.equal(await store.renewLease(aLease(), 1500), 'kept');
       assert.deepEqual(await store.leases(), [aLease()]);
-      await advance(600);
-      assert.equal(await store.renewLease(aLease({ connections: 4 }), 900), 'kept');
-      await advance(600);
+      await advance(800);
+      assert.equal(await store.renewLease(aLease({ connections: 4 }), 1500), 'kept');
+      await advance(800);
       assert.deepEqual(await store.leases(), [aLease({ connections: 4 })]);
-      await advance(600);
+      await advance(800);
       assert.deepEqual(await store.leases(), []);
-      assert.equal(await store.renewLease(aLease(), 900), 'kept', 'nobody else took the name');
+      assert.equal(await store.renewLease(aLease(), 1500), 'kept', 'nobody else took the name');
     }));
 
   test('a newer life takes the name, and the older one is told void', () =>
@@ -57,7 +57,7 @@ export function leasesContract(subject: StoreSubject): void {
       const names = Array.from({ length: 30 }, (_, i) => `d${i}`);
       await Promise.all(names.map((name) => register(store, name, { account: `a-${name}` })));
       await store.renewLease(aLease(), 60_000);
-      await store.renewLease(aLease({ gateway: 'gw-1', bootId: 'boot-b' }), 900);
+      await store.renewLease(aLease({ gateway: 'gw-1', bootId: 'boot-b' }), 1500);
       await Promise.all(
         names.map((name, i) => {
           const life = i % 3 === 0 ? { bootId: boot('boot-a') } : { gateway: gateway('gw-1'), bootId: boot('boot-b') };
@@ -65,7 +65,7 @@ export function leasesContract(subject: StoreSubject): void {
         }),
       );
       assert.equal(await store.sweepRoutes(100), 0);
-      await advance(950);
+      await advance(1600);
       assert.equal(await store.sweepRoutes(8), 8);
       assert.deepEqual(
         await store.countRoutes(),

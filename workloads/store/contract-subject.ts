@@ -27,6 +27,8 @@ export interface StoreSubject {
   readonly name: string;
   /** A reason why it cannot run here, with the command that helps; null: it can. */
   readonly skip: string | null;
+  /** What its StoreUnderTest has; tests that need another are not part of its suite. */
+  readonly hooks: readonly ('crash' | 'checkpoint')[];
   open(limits?: Partial<StoreLimits>): Promise<StoreUnderTest>;
 }
 

@@ -12,7 +12,8 @@ import { route } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { StoreUnavailableError } from '../port.ts';
 
-const REFRESH_MS = 200;
+/** Slots are read anew for a missing node this often at most. */
+const REFRESH_MS = 500;
 
 /** Starts connecting. */
 export function openCluster(address: Extract<RedisAddress, { kind: 'cluster' }>, surroundings: Surroundings): Topology {
@@ -153,8 +154,10 @@ class RedisCluster implements Topology {
       const name = this.#cluster.slots[BUCKET_SLOTS[bucket]!]?.[0];
       const redis = name === undefined ? undefined : this.#byName.get(name);
       const node = redis && this.#nodes.get(redis);
-      if (!node?.learned)
+      if (!node?.learned) {
+        this.#refreshSoon();
         return `${name ?? 'a node'} is not connected${node?.lastError ? ` (${node.lastError.message})` : ''}`;
+      }
     }
     return null;
   }

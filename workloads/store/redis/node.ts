@@ -6,7 +6,7 @@ import { Command } from 'ioredis';
 import type { Redis } from 'ioredis';
 import { answerCall, Batch, encodeCall } from './batch.ts';
 import type { Call, Item } from './batch.ts';
-import { learnNode, relearnLife } from './learn.ts';
+import { learnNode, relearnLife, StoreRefusedError } from './learn.ts';
 import type { Learned } from './learn.ts';
 import type { Script } from './scripts/script.ts';
 import type { Reply } from './trip.ts';
@@ -25,15 +25,16 @@ export interface NodeOptions {
   readonly onMoved: (items: readonly Item[]) => void;
   readonly scripts: readonly Script[];
   readonly timeoutMs: number;
+  /** Items asked and not answered; more are rejected, so that a node that hangs cannot fill our memory. */
+  readonly itemsMax: number;
   readonly clock: Clock;
   readonly log: Log;
 }
 type State = 'down' | 'learning' | 'ready';
 
-/** Items asked and not answered; more are rejected, so that a node that hangs cannot fill our memory. */
-const ITEMS_MAX = 200_000;
 /** How often the life is looked at again: a promotion or a changed configuration is noticed this late at most. */
 const RELEARN_MS = 5000;
+const LEARN_AGAIN_MS = 250;
 
 export class RedisNode {
   readonly name: string;
@@ -43,6 +44,7 @@ export class RedisNode {
   readonly #underWay = new Set<Call>();
   #state: State = 'down';
   #connection = 0;
+  #closed = false;
   #learned: Learned | null = null;
   #batch: Batch | null = null;
   #held: Batch[] = [];
@@ -86,8 +88,10 @@ export class RedisNode {
   /** Takes an item into this tick's batch. */
   ask(item: Item): void {
     if (this.#state === 'down') return item.trip.fail(this.#unavailable(`${this.name} is not connected`));
-    if (this.#items >= ITEMS_MAX)
-      return item.trip.fail(this.#unavailable(`expected at most ${ITEMS_MAX} items under way at ${this.name}`));
+    if (this.#items >= this.#options.itemsMax)
+      return item.trip.fail(
+        this.#unavailable(`expected at most ${this.#options.itemsMax} items under way at ${this.name}`),
+      );
     if (this.#batch === null) {
       this.#batch = new Batch(this.#options.clustered);
       setImmediate(() => this.#flush());
@@ -98,6 +102,7 @@ export class RedisNode {
 
   close(): void {
     this.#stopWatch();
+    this.#closed = true;
     this.#redis.disconnect();
     this.#down('the store is closed');
   }
@@ -201,7 +206,8 @@ export class RedisNode {
 
   #down(reason: string): void {
     this.#connection++;
-    if (this.#state === 'ready') this.#options.log.warn({ node: this.name, reason }, 'store node lost');
+    if (this.#state === 'ready' && !this.#closed)
+      this.#options.log.warn({ node: this.name, reason }, 'store node lost');
     this.#state = 'down';
     this.#held = [];
     const waiting = this.#batch;
@@ -241,13 +247,21 @@ export class RedisNode {
       if (connection !== this.#connection) return;
       this.#note(error as Error);
       this.#down(`${this.name} cannot be used`);
+      this.#learnAgainSoon();
     }
   }
 
-  /** Looks at the life again; a node that could not be used is learned anew. */
+  /** It is connected and cannot serve yet (a node that joins its Cluster says CLUSTERDOWN for a while). */
+  #learnAgainSoon(): void {
+    const connection = this.#connection;
+    this.#options.clock.after(LEARN_AGAIN_MS, () => {
+      if (connection === this.#connection && this.#redis.status === 'ready') void this.#learn();
+    });
+  }
+
+  /** Looks at the life again. */
   async #relearn(): Promise<void> {
-    if (this.#redis.status !== 'ready' || this.#state === 'learning') return;
-    if (this.#state === 'down') return this.#learn();
+    if (this.#redis.status !== 'ready' || this.#state !== 'ready') return;
     const connection = this.#connection;
     try {
       const learned = await this.#bounded(relearnLife(this.#redis, this.#options));
@@ -258,8 +272,9 @@ export class RedisNode {
     } catch (error) {
       if (connection !== this.#connection) return;
       this.#note(error as Error);
-      if (error instanceof Error && 'code' in error && error.code === 'store-refused')
-        this.#down(`${this.name} cannot be used`);
+      if (!(error instanceof StoreRefusedError)) return;
+      this.#down(`${this.name} cannot be used`);
+      this.#learnAgainSoon();
     }
   }
 

@@ -24,6 +24,8 @@ export interface RedisOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<StoreLimits>;
+  /** Items (appends, reads, …) under way at one node; more are rejected. Default 200,000: 100 MB of small appends. */
+  readonly itemsMax?: number;
 }
 
 /**
@@ -41,7 +43,8 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
     ...subscriptions.SUBSCRIPTION_SCRIPTS,
   ];
   const { password, timeoutMs, clock, log } = options;
-  const surroundings = { password, timeoutMs, clock, log, scripts };
+  const itemsMax = options.itemsMax ?? 200_000;
+  const surroundings = { password, timeoutMs, itemsMax, clock, log, scripts };
   const topology = address.kind === 'cluster' ? openCluster(address, surroundings) : openSingle(address, surroundings);
   await topology.settled(timeoutMs);
   const trouble = topology.trouble();

@@ -6,7 +6,9 @@ import type { NodeOptions } from './node.ts';
 import type { Topology } from './topology.ts';
 import { StoreUnavailableError } from '../port.ts';
 
-export type Surroundings = Pick<NodeOptions, 'scripts' | 'timeoutMs' | 'clock' | 'log'> & { readonly password: string };
+export type Surroundings = Pick<NodeOptions, 'scripts' | 'timeoutMs' | 'itemsMax' | 'clock' | 'log'> & {
+  readonly password: string;
+};
 
 /** Options of every connection: what ioredis would do on its own (queue, re-send, retry) is off (R2). */
 export function connectionOptions(surroundings: Surroundings) {

@@ -44,8 +44,8 @@ export class TestRedis {
     this.#child?.kill('SIGKILL');
   };
 
-  static async start(args: readonly string[] = []): Promise<TestRedis> {
-    const redis = new TestRedis(await freePort(), args);
+  static async start(args: readonly string[] = [], port?: number): Promise<TestRedis> {
+    const redis = new TestRedis(port ?? (await freePort()), args);
     await redis.start();
     return redis;
   }

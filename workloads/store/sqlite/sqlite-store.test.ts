@@ -21,6 +21,7 @@ const aFile = (): string => join(folder, `store-${files++}.sqlite`);
 storeContract({
   name: 'sqlite',
   skip: null,
+  hooks: ['crash', 'checkpoint'],
   open(limits = {}) {
     const path = aFile();
     const clock = aManualClock();

@@ -31,7 +31,7 @@ local function trim_topic(m, prefix, stream, entries, now)
   if is_due(m, now) then drop_due(prefix, stream, m, now, m[HELD]) end
   local before = m[HELD]
   while m[HELD] > TOPIC_ENTRIES_MAX or (m[BYTES] > TOPIC_BYTES_MAX and m[HELD] > 1) do drop_oldest(m, entries, true, now) end
-  if m[HELD] ~= before then reset_ends(m, entries) end
+  if m[HELD] ~= before then reset_first(m, entries) end
 end
 local function enter_life(m, life, epoch)
   if m[LIFE] == life then return end

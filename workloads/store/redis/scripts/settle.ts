@@ -24,7 +24,7 @@ local function drop_up_to(m, prefix, stream, offset)
       m[BYTES] = m[BYTES] - (#entry - HEAD_BYTES)
     end
   end
-  reset_ends(m, entries)
+  reset_first(m, entries)
 end
 return for_each(3, function(key, a)
   local prefix, stream = split(key)

@@ -49,12 +49,12 @@ export function streamWriteLua(limits: StoreLimits): string {
   return `
 local AGE_MS, IDS_MS = ${limits.topicStreamAgeMs}, ${limits.duplicateWindowMs}
 local function save_meta(key, m) call('HSET', key, 'm', pack_row(m)) end
-local function reset_ends(m, entries)
+-- After entries were dropped from the start.
+local function reset_first(m, entries)
   if m[HELD] == 0 then
     m[FIRST], m[LAST], m[BYTES] = 0, 0, 0
   else
     m[FIRST] = header(call('LINDEX', entries, 0))
-    m[LAST] = header(call('LINDEX', entries, -1))
   end
 end
 local function is_expired(expires, now) return expires > 0 and expires <= now end
@@ -134,7 +134,8 @@ local function drop_due(prefix, stream, m, now, limit)
       m[HELD], m[BYTES], dropped = #kept, bytes, dropped + gone
     end
   end
-  reset_ends(m, entries)
+  reset_first(m, entries)
+  if m[HELD] > 0 then m[LAST] = header(call('LINDEX', entries, -1)) end
   unindex(prefix, stream, m)
   index_due(prefix, stream, m, next_due)
   if m[IDS] > 0 then index_due(prefix, stream, m, m[MARK_AT] + IDS_MS) end

@@ -1,0 +1,312 @@
+// Facts about the children, one by one: what a pod may do and see, what selects what, what is left to others.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { gatewaySettings } from '../../workloads/settings/gateway.ts';
+import { registrySettings } from '../../workloads/settings/registry.ts';
+import { routerSettings } from '../../workloads/settings/router.ts';
+import { parseSettings } from '../../workloads/settings/setting.ts';
+import { aCluster, aPod } from '../fixtures.ts';
+import type { KubeObject } from '../kube/port.ts';
+import type { ServiceView } from '../kube/objects.ts';
+import { ANNOTATION_CLIENT_ADDRESS, ANNOTATION_HTTP_ADDRESS } from '../types.ts';
+import type { Cluster } from '../types.ts';
+import { horizontalPodAutoscaler } from './autoscaling.ts';
+import { disruptionBudgets } from './disruption.ts';
+import { gatewayAddress, gatewayHeadlessService, gatewayService, gatewaySet } from './gateway.ts';
+import { podMonitor } from './monitoring.ts';
+import { networkPolicies } from './network.ts';
+import { configReaderBinding, configReaderRole, serviceAccounts } from './rbac.ts';
+import { registryDeployment } from './registry.ts';
+import { roleAddress, roleService } from './role-deployment.ts';
+import { routerDeployment } from './router.ts';
+import { storeUrl } from './store-address.ts';
+import { evaluationStore } from './store.ts';
+
+interface Container {
+  readonly name: string;
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly args?: readonly string[];
+  readonly env: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: unknown }[];
+  readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
+  readonly securityContext: unknown;
+}
+interface PodSpec {
+  readonly containers: readonly Container[];
+  readonly volumes: readonly {
+    readonly projected?: {
+      readonly sources: readonly { readonly secret: { readonly items: readonly { readonly key: string }[] } }[];
+    };
+  }[];
+  readonly securityContext: { readonly runAsNonRoot: boolean; readonly seccompProfile: unknown };
+  readonly automountServiceAccountToken: boolean;
+  readonly serviceAccountName: string;
+  readonly nodeSelector?: unknown;
+}
+interface Workload {
+  readonly replicas: number;
+  readonly updateStrategy?: unknown;
+  readonly selector: { readonly matchLabels: Record<string, string> };
+  readonly template: {
+    readonly metadata: { readonly labels: Record<string, string>; readonly annotations?: Record<string, string> };
+    readonly spec: PodSpec;
+  };
+}
+const specOf = (object: KubeObject): Workload => object['spec'] as Workload;
+const podOf = (object: KubeObject): PodSpec => specOf(object).template.spec;
+const mainOf = (object: KubeObject): Container => podOf(object).containers[0]!;
+const cluster = aCluster();
+const roles: readonly (readonly [string, (c: Cluster) => KubeObject])[] = [
+  ['gateway', (c) => gatewaySet(c, 2)],
+  ['registry', registryDeployment],
+  ['router', routerDeployment],
+];
+
+describe('pods of every role', () => {
+  for (const [role, build] of roles) {
+    it(`${role}: meets the restricted Pod Security Standard`, () => {
+      const { securityContext } = podOf(build(cluster));
+      assert.equal(securityContext.runAsNonRoot, true);
+      assert.deepEqual(securityContext.seccompProfile, { type: 'RuntimeDefault' });
+      assert.deepEqual(mainOf(build(cluster)).securityContext, {
+        allowPrivilegeEscalation: false,
+        readOnlyRootFilesystem: true,
+        capabilities: { drop: ['ALL'] },
+      });
+    });
+    it(`${role}: runs its compiled main, with its own name`, () => {
+      assert.deepEqual(mainOf(build(cluster)).command, ['node', `dist/workloads/${role}/main.js`]);
+    });
+    it(`${role}: is selected by labels that its template carries, whatever the overlay says`, () => {
+      const overlay = {
+        metadata: { labels: { 'pushcluster.io/cluster': 'other', team: 'push' }, annotations: { a: 'b' } },
+      };
+      const { selector, template } = specOf(build(aCluster({ [role]: { podTemplate: overlay } })));
+      for (const [name, value] of Object.entries(selector.matchLabels))
+        assert.equal(template.metadata.labels[name], value);
+      assert.equal(template.metadata.labels['team'], 'push');
+      assert.deepEqual(template.metadata.annotations, { a: 'b' });
+    });
+    it(`${role}: takes resources, scheduling and an overlay by name`, () => {
+      const shape = {
+        resources: { limits: { memory: '1Gi' } },
+        scheduling: { nodeSelector: { disk: 'ssd' } },
+        podTemplate: {
+          spec: {
+            containers: [
+              { name: role, env: [{ name: 'NODE_OPTIONS', value: '--x' }] },
+              { name: 'sidecar', image: 's' },
+            ],
+          },
+        },
+      };
+      const pod = podOf(build(aCluster({ [role]: shape })));
+      assert.deepEqual(pod.nodeSelector, { disk: 'ssd' });
+      assert.deepEqual(
+        pod.containers.map((c) => c.name),
+        [role, 'sidecar'],
+      );
+      assert.ok(pod.containers[0]!.env.some((row) => row.name === 'NODE_OPTIONS'));
+      assert.ok(
+        pod.containers[0]!.env.some((row) => row.name === 'PUSHCLUSTER_STORE'),
+        'what was there stays',
+      );
+    });
+  }
+
+  it('hold only the keys they need', () => {
+    const files = Object.fromEntries(
+      roles.map(([role, build]) => [
+        role,
+        podOf(build(cluster)).volumes[0]!.projected!.sources[0]!.secret.items.map((i) => i.key),
+      ]),
+    );
+    assert.deepEqual(files, {
+      gateway: ['token-public.json', 'ticket.json', 'link.json', 'admin.json'],
+      registry: ['token-private.json', 'token-public.json'],
+      router: ['link.json'],
+    });
+  });
+
+  it('gateways have no token of the API server; registry and router do', () => {
+    assert.deepEqual(
+      roles.map(([, build]) => podOf(build(cluster)).automountServiceAccountToken),
+      [false, true, true],
+    );
+  });
+
+  it('are given settings that the roles take', () => {
+    const tables = { gateway: gatewaySettings, registry: registrySettings, router: routerSettings };
+    for (const [role, build] of roles) {
+      const env: Record<string, string> = {};
+      for (const row of mainOf(build(cluster)).env) env[row.name] = row.value ?? 'from-elsewhere';
+      const table = tables[role as keyof typeof tables];
+      const known = new Set<string>(Object.values(table).map((setting) => setting.env));
+      for (const name of Object.keys(env)) assert.ok(known.has(name), `${role} knows ${name}`);
+      parseSettings(table, env, () => '');
+    }
+  });
+
+  it('a change of replicas, routing or disruption leaves the gateway template as it is', () => {
+    const template = (c: Cluster): string => JSON.stringify(specOf(gatewaySet(c, 2)).template);
+    const other = aCluster({
+      gateway: { replicas: 9 },
+      routing: { strategy: 'hash-mod' },
+      disruption: { reconnectsPerSecond: 7, drainDeadline: '1m' },
+    });
+    assert.equal(template(other), template(cluster));
+  });
+});
+
+describe('gateways', () => {
+  it('are a StatefulSet whose pods only the operator removes', () => {
+    assert.deepEqual(specOf(gatewaySet(cluster, 3)).updateStrategy, { type: 'OnDelete' });
+    assert.equal(specOf(gatewaySet(cluster, 3)).replicas, 3);
+  });
+  it('have a headless Service and one of their own each', () => {
+    assert.equal((gatewayHeadlessService(cluster) as ServiceView).spec?.clusterIP, 'None');
+    const own = gatewayService(aCluster({ gateway: { exposure: { type: 'NodePort' } } }), 1);
+    assert.equal(own.metadata.name, 'demo-gateway-1');
+    assert.match(
+      JSON.stringify(own['spec']),
+      /"type":"NodePort".*"statefulset.kubernetes.io\/pod-name":"demo-gateway-1"/,
+    );
+  });
+
+  const service = {
+    spec: { clusterIP: '10.96.0.7', ports: [{ name: 'client', port: 8080, nodePort: 31_000 }] },
+  } as unknown as ServiceView;
+  const pod = aPod(1);
+  const annotated = {
+    ...pod,
+    metadata: { ...pod.metadata, annotations: { [ANNOTATION_CLIENT_ADDRESS]: 'ws://127.0.0.1:5/' } },
+  };
+  const exposed = (exposure: object): Cluster => aCluster({ gateway: { exposure } });
+  const cases: readonly (readonly [string, Cluster, Parameters<typeof gatewayAddress>[2], string | null])[] = [
+    ['ClusterIP', exposed({}), { pod, service }, 'ws://demo-gateway-1.push.svc:8080/'],
+    ['NodePort', exposed({ type: 'NodePort' }), { pod, service }, 'ws://10.1.0.1:31000/'],
+    ['NodePort without a Service yet', exposed({ type: 'NodePort' }), { pod, service: undefined }, null],
+    [
+      'a template',
+      exposed({ addressTemplate: 'wss://{name}.x/{ordinal}/{clusterIP}/' }),
+      { pod, service },
+      'wss://demo-gateway-1.x/1/10.96.0.7/',
+    ],
+    ['the annotation wins', exposed({ type: 'NodePort' }), { pod: annotated, service }, 'ws://127.0.0.1:5/'],
+  ];
+  for (const [what, given, seen, address] of cases)
+    it(`address: ${what}`, () => assert.equal(gatewayAddress(given, 1, seen), address));
+});
+
+describe('registry and router', () => {
+  const service = {
+    spec: { ports: [{ name: 'http', port: 8082, nodePort: 32_000 }] },
+    metadata: { name: 's' },
+  } as unknown as ServiceView;
+  const nothing = { deployment: null, anyPod: undefined };
+  it('have a Service of the type wanted, and an address', () => {
+    const byNode = aCluster({ registry: { exposure: { type: 'NodePort' } } });
+    assert.equal((roleService(byNode, 'registry') as ServiceView).spec?.type, 'NodePort');
+    assert.equal(roleAddress(cluster, 'router', { ...nothing, service }), 'http://demo-router.push.svc:8081');
+    assert.equal(roleAddress(byNode, 'registry', { ...nothing, service, anyPod: aPod(0) }), 'http://10.1.0.1:32000');
+    assert.equal(roleAddress(byNode, 'registry', { ...nothing, service }), null);
+  });
+  it('are found by an annotation first, on the Service or the Deployment', () => {
+    const annotations = { [ANNOTATION_HTTP_ADDRESS]: 'http://127.0.0.1:7' };
+    const deployment = { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'd', annotations } };
+    assert.equal(roleAddress(cluster, 'router', { ...nothing, service, deployment }), 'http://127.0.0.1:7');
+  });
+});
+
+describe('the rest', () => {
+  it('registry and router may read the two ConfigMaps of their cluster, gateways nothing', () => {
+    assert.deepEqual(configReaderRole(cluster)['rules'], [
+      {
+        apiGroups: [''],
+        resources: ['configmaps'],
+        resourceNames: ['demo-routing', 'demo-apps'],
+        verbs: ['get', 'list', 'watch'],
+      },
+    ]);
+    const subjects = configReaderBinding(cluster)['subjects'] as { name: string }[];
+    assert.deepEqual(
+      subjects.map((s) => s.name),
+      ['demo-registry', 'demo-router'],
+    );
+    assert.ok(serviceAccounts(cluster).every((account) => account['automountServiceAccountToken'] === false));
+  });
+
+  it('evictions are bounded by maxUnavailable for gateways, by 1 for registry and router', () => {
+    const most = disruptionBudgets(aCluster({ disruption: { maxUnavailable: 3 } })).map(
+      (b) => (b['spec'] as { maxUnavailable: number }).maxUnavailable,
+    );
+    assert.deepEqual(most, [3, 1, 1]);
+  });
+
+  it('the HPA aims at the PushCluster, on connections, with target, bounds and stabilisation', () => {
+    const autoscaling = {
+      engine: 'hpa',
+      minReplicas: 2,
+      maxReplicas: 9,
+      targetUtilization: 50,
+      scaleIn: { stabilization: '20s' },
+    };
+    const hpa = horizontalPodAutoscaler(aCluster({ gateway: { connectionsPerGateway: 1001 }, autoscaling }));
+    assert.deepEqual(hpa?.['spec'], {
+      scaleTargetRef: { apiVersion: 'pushcluster.io/v1alpha1', kind: 'PushCluster', name: 'demo' },
+      minReplicas: 2,
+      maxReplicas: 9,
+      metrics: [
+        {
+          type: 'Pods',
+          pods: {
+            metric: { name: 'pushcluster_gateway_connections' },
+            target: { type: 'AverageValue', averageValue: '500' },
+          },
+        },
+      ],
+      behavior: { scaleUp: { stabilizationWindowSeconds: 0 }, scaleDown: { stabilizationWindowSeconds: 20 } },
+    });
+    assert.equal(horizontalPodAutoscaler(aCluster({ autoscaling: { engine: 'builtin' } })), null);
+    assert.equal(horizontalPodAutoscaler(cluster), null);
+  });
+
+  it('a PodMonitor carries the labels that select it, and is left out where it is not wanted', () => {
+    const labelled = podMonitor(aCluster({ observability: { podMonitor: { labels: { release: 'prom' } } } }));
+    assert.equal(labelled?.metadata.labels?.['release'], 'prom');
+    assert.equal(podMonitor(aCluster({ observability: { podMonitor: { enabled: false } } })), null);
+  });
+
+  it('links come from routers only', () => {
+    const [gateway] = networkPolicies(cluster);
+    assert.match(JSON.stringify(gateway?.['spec']), /"port":"link".*"app.kubernetes.io\/component":"router"/);
+    assert.equal(networkPolicies(aCluster({ store: { redis: { addresses: ['a:1'] } } })).length, 1);
+  });
+
+  it('the evaluation Redis has every write on disk before its answer and evicts nothing', () => {
+    const redis = evaluationStore(cluster, 'cGFzcw==').find((o) => o.kind === 'StatefulSet')!;
+    const args = mainOf(redis).args?.join(' ') ?? '';
+    assert.match(args, /--appendonly yes --appendfsync always/);
+    assert.match(args, /--maxmemory-policy noeviction/);
+    assert.match(args, /--requirepass \$\(REDIS_PASSWORD\)/);
+    assert.equal(podOf(redis).automountServiceAccountToken, false);
+  });
+
+  const stores: readonly (readonly [object, string])[] = [
+    [{ addresses: ['r:6379'] }, 'redis://r:6379'],
+    [{ mode: 'cluster', addresses: ['a:1', 'b:2'] }, 'redis+cluster://a:1,b:2'],
+    [{ mode: 'sentinel', addresses: ['a:1', 'b:2'], masterName: 'm' }, 'redis+sentinel://a:1,b:2/m'],
+  ];
+  for (const [redis, url] of stores)
+    it(`the store is named ${url}`, () => assert.equal(storeUrl(aCluster({ store: { redis } })), url));
+  it('or is the evaluation Redis', () => assert.equal(storeUrl(cluster), 'redis://demo-redis.push.svc:6379'));
+
+  it('the password comes from the Secret that the manifest names, or there is none', () => {
+    const passwordOf = (store: object): unknown =>
+      mainOf(routerDeployment(aCluster({ store: { redis: { addresses: ['a:1'], ...store } } }))).env.find(
+        (row) => row.name === 'PUSHCLUSTER_STORE_PASSWORD',
+      )?.valueFrom;
+    assert.deepEqual(passwordOf({ secretRef: { name: 's', key: 'k' } }), { secretKeyRef: { name: 's', key: 'k' } });
+    assert.equal(passwordOf({}), undefined);
+  });
+});

@@ -1,0 +1,56 @@
+// Batches: what shares a call, what does not, and how arguments are laid out.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { answerCall, Batch, encodeCall } from './batch.ts';
+import type { Item } from './batch.ts';
+import { aScript } from './scripts/script.ts';
+import { Trip } from './trip.ts';
+
+const one = aScript('one', { flags: '', itemsMax: 3 }, '');
+const two = aScript('two', { flags: 'no-writes', itemsMax: 3 }, '');
+
+function anItem(more: Partial<Item> = {}): Item {
+  return { script: one, bucket: 1, key: '{1}k', args: [], trip: new Trip(1), index: 0, moves: 0, ...more };
+}
+
+test('items of one script share a call up to its most, in the order asked', () => {
+  const batch = new Batch(false);
+  for (const key of ['a', 'b', 'c', 'd']) batch.add(anItem({ key, bucket: key.charCodeAt(0) }));
+  batch.add(anItem({ script: two, key: 'e' }));
+  const keys = batch.calls.map((call) => [call.script.name, ...call.items.map((item) => item.key)]);
+  assert.deepEqual(keys, [
+    ['one', 'a', 'b', 'c'],
+    ['one', 'd'],
+    ['two', 'e'],
+  ]);
+  assert.equal(batch.items, 5);
+});
+
+test('in a cluster only items of one bucket share a call', () => {
+  const batch = new Batch(true);
+  for (const bucket of [1, 2, 1, 2, 1]) batch.add(anItem({ bucket }));
+  assert.deepEqual(
+    batch.calls.map((call) => call.items.map((item) => item.bucket)),
+    [
+      [1, 1, 1],
+      [2, 2],
+    ],
+  );
+});
+
+test('a call is laid out as the sha, the keys, life and epoch, then the arguments of each item', () => {
+  const batch = new Batch(false);
+  batch.add(anItem({ key: 'a', args: ['x', 1] }));
+  batch.add(anItem({ key: 'b', args: [Uint8Array.of(0, 255), 2] }));
+  const encoded = encodeCall(batch.calls[0]!, 'sha', { life: 'L', epoch: 'E' });
+  assert.deepEqual(encoded, ['sha', 2, 'a', 'b', 'L', 'E', 'x', 1, Buffer.from([0, 255]), 2]);
+});
+
+test('each item gets its reply, and an operation ends with its last one', async () => {
+  const trip = new Trip(2);
+  const batch = new Batch(false);
+  batch.add(anItem({ trip, index: 1 }));
+  batch.add(anItem({ trip, index: 0 }));
+  answerCall(batch.calls[0]!, [10, null]);
+  assert.deepEqual(await trip.promise, [null, 10]);
+});

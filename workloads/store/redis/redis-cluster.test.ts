@@ -1,0 +1,78 @@
+// The store contract on a real Redis Cluster of three masters; and what only a Cluster does: a slot that moves, a master that dies.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { after, before, describe, test } from 'node:test';
+import { openAt, openEmpty, untilReachable } from './contract-setup.ts';
+import { BUCKET_SLOTS, streamKey } from './keys.ts';
+import { redisMissing, startCluster } from './test-server.ts';
+import { storeContract } from '../contract.ts';
+import { anAppend, appendAll, appended, texts, topic } from '../contract-subject.ts';
+import { StoreUnavailableError } from '../port.ts';
+
+describe('redis cluster', { skip: redisMissing() ?? false }, () => {
+  let cluster: Awaited<ReturnType<typeof startCluster>>;
+  before(async () => {
+    cluster = await startCluster();
+  });
+  after(() => cluster.remove());
+
+  storeContract({
+    name: 'redis cluster',
+    skip: null,
+    hooks: [],
+    open: (limits) => openEmpty(cluster.masters, cluster.url, limits),
+  });
+
+  test('buckets are spread over the masters, and hash as Redis does', async () => {
+    for (const bucket of [0, 1, 77, 4095]) {
+      assert.equal(await cluster.masters[0]!.command('CLUSTER', 'KEYSLOT', `{${bucket}}`), BUCKET_SLOTS[bucket]);
+    }
+    const thirds = [0, 0, 0];
+    for (const slot of BUCKET_SLOTS) thirds[Math.min(2, Math.floor(slot / 5461))]!++;
+    for (const count of thirds) assert.ok(count > 1200 && count < 1530, thirds.join(', '));
+  });
+
+  test('a stream whose slot moved is found again, with its entries; its next append opens an epoch', async () => {
+    const { store, close } = await openEmpty(cluster.masters, cluster.url);
+    const { epoch } = appended((await appendAll(store, topic('moving'), ['a']))[0]);
+    const slot = `${BUCKET_SLOTS[streamKey(topic('moving')).bucket]!}`;
+    const holders = await Promise.all(
+      cluster.masters.map(async (master) => String(await master.command('CLUSTER', 'MYID'))),
+    );
+    const keysAt = await Promise.all(
+      cluster.masters.map((master) => master.command('CLUSTER', 'COUNTKEYSINSLOT', slot)),
+    );
+    const from = keysAt.findIndex((count) => Number(count) > 0);
+    const to = (from + 1) % 3;
+    const [source, target] = [cluster.masters[from]!, cluster.masters[to]!];
+    await target.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', holders[from]!);
+    await source.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', holders[to]!);
+    const keys = (await source.command('CLUSTER', 'GETKEYSINSLOT', slot, '100')) as string[];
+    await source.command('MIGRATE', '127.0.0.1', `${target.port}`, '', '0', '5000', 'KEYS', ...keys);
+    for (const master of [target, source]) await master.command('CLUSTER', 'SETSLOT', slot, 'NODE', holders[to]!);
+    const next = appended((await appendAll(store, topic('moving'), ['b']))[0]);
+    assert.equal(next.offset, 2);
+    const [read] = await store.read([{ stream: topic('moving'), after: { epoch, offset: 1 }, entriesMax: 9 }]);
+    assert.deepEqual([read!.notRecovered, read!.epoch, texts(read!.entries)], [null, next.epoch, ['b']]);
+    await close();
+  });
+
+  test('a master that dies takes its slots with it and no others; back again, all is served', async () => {
+    const store = await openAt(cluster.url);
+    const refs = Array.from({ length: 60 }, (_, i) => topic(`t${i}`));
+    const dead = cluster.masters[2]!;
+    await dead.kill();
+    const outcomes = await Promise.allSettled(refs.map((ref) => store.append([anAppend(ref, 'x')])));
+    const failed = outcomes.filter((o) => o.status === 'rejected');
+    assert.ok(failed.length > 0 && failed.length < 60, `${failed.length} failed`);
+    for (const { reason } of failed) assert.ok(reason instanceof StoreUnavailableError);
+    assert.equal((await store.health()).reachable, false);
+    await dead.start();
+    spawnSync('redis-cli', ['-p', `${dead.port}`, 'ping'], { timeout: 5000 });
+    for (let i = 0; !(await store.health()).reachable && i < 500; i++)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    await untilReachable(store);
+    await Promise.all(refs.map((ref) => store.append([anAppend(ref, 'x')])));
+    await store.close();
+  });
+});

@@ -1,0 +1,80 @@
+// A real Redis with appendfsync always: killed with -9 and restarted, it has lost nothing that was acknowledged, and streams go on
+// in their epochs. The rest of the contract does not depend on persistence and is in redis-store.test.ts.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { openEmpty, untilReachable } from './contract-setup.ts';
+import { DURABLE, redisMissing, TestRedis } from './test-server.ts';
+import { epochsContract } from '../contract-epochs.ts';
+import { anAppend, appended, topic } from '../contract-subject.ts';
+import type { StoreUnderTest } from '../contract-subject.ts';
+import type { StoreLimits } from '../store-limits.ts';
+
+describe('redis with appendfsync always', { skip: redisMissing() ?? false }, () => {
+  let redis: TestRedis;
+  before(async () => {
+    redis = await TestRedis.start(DURABLE);
+  });
+  after(() => redis.remove());
+
+  async function open(
+    limits?: Partial<StoreLimits>,
+  ): Promise<StoreUnderTest & { readonly crash: () => Promise<void> }> {
+    const under = await openEmpty([redis], redis.url, limits);
+    return {
+      ...under,
+      async crash() {
+        await redis.kill();
+        await redis.start();
+        await untilReachable(under.store);
+      },
+    };
+  }
+  epochsContract({ name: 'redis with appendfsync always', skip: null, hooks: ['crash'], open });
+
+  test('killed three times under load, no acknowledged append is lost or doubled, and no epoch changes', async () => {
+    const { store, crash, close } = await open();
+    const acked = new Map<string, { epoch: string; offset: number }>();
+    let stop = false;
+    const writer = async (): Promise<void> => {
+      while (!stop) {
+        const append = anAppend(topic('busy'), 'x'.repeat(100));
+        for (let told = false; !told && !stop;) {
+          try {
+            const { epoch, offset } = appended((await store.append([append]))[0]);
+            acked.set(append.messageId, { epoch, offset });
+            told = true;
+          } catch {
+            await new Promise((resolve) => setTimeout(resolve, 5)); // unknown outcome: the same id again
+          }
+        }
+      }
+    };
+    const writers = Array.from({ length: 8 }, writer);
+    for (let kills = 0; kills < 3; kills++) {
+      const before = acked.size;
+      while (acked.size < before + 100) await new Promise((resolve) => setTimeout(resolve, 2));
+      await crash();
+      // The next crash meets a rewritten file.
+      await redis.command('BGREWRITEAOF');
+    }
+    stop = true;
+    await Promise.all(writers);
+    const offsets = [...acked.values()].map(({ offset }) => offset);
+    assert.equal(new Set(offsets).size, acked.size, 'no two messages share an offset');
+    assert.equal(new Set([...acked.values()].map(({ epoch }) => epoch)).size, 1);
+    const stored = new Set<number>();
+    for (let offset = 0, complete = false; !complete;) {
+      const after = { epoch: [...acked.values()][0]!.epoch as never, offset };
+      const [page] = await store.read([{ stream: topic('busy'), after, entriesMax: 500 }]);
+      for (const entry of page!.entries) stored.add(entry.offset);
+      offset = page!.entries.at(-1)?.offset ?? offset;
+      complete = page!.complete;
+    }
+    assert.deepEqual(
+      offsets.filter((offset) => !stored.has(offset)),
+      [],
+      'lost',
+    );
+    await close();
+  });
+});
