@@ -93,6 +93,8 @@ async function measure(stage: Stage, load: Load, shape: FanoutShape): Promise<Fi
     inFlight: shape.inFlight,
     batch: shape.batch,
     deliveries: counts.messages,
+    // Its own count, pongs and fresh tickets included.
+    framesSentByGateway: frames - framesBefore,
     deliveriesPerSecond: Math.round(counts.messages / seconds),
     frameBytes: Math.round(counts.bytes / Math.max(1, counts.messages)),
     p50Ms: counts.p50Ms,

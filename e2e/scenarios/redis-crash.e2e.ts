@@ -2,8 +2,10 @@
 // (appendfsync always). Connections stay, durable pushes wait and go on, none that was accepted is lost.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { waitForPod } from '../cluster/kubectl.ts';
+import { getObject, isPodReady } from '../cluster/kubectl.ts';
+import type { Pod } from '../cluster/kubectl.ts';
 import { signalPod } from '../cluster/processes.ts';
+import { waitFor } from '../cluster/wait.ts';
 import { explained } from '../world/diagnosis.ts';
 import { images } from '../world/images.ts';
 import { measured } from '../world/measured.ts';
@@ -90,7 +92,7 @@ describe('a Redis that crashes', { timeout: 300_000 }, () => {
         await traffic.whenAccepted(300);
         const killedAtMs = Date.now();
         await signalPod({ namespace, pod: 'own-redis' }, 'SIGKILL');
-        await waitForPod(namespace, 'own-redis', 60_000);
+        await waitForRestart(kill);
         const readyAtMs = Date.now();
         await traffic.whenAccepted(100);
         measured(`kill -9 of Redis, number ${kill}`, {
@@ -105,3 +107,14 @@ describe('a Redis that crashes', { timeout: 300_000 }, () => {
     });
   });
 });
+
+/** Waits until Redis runs again after so many crashes; the kubelet waits 10 s before the second restart, then longer. */
+async function waitForRestart(crashes: number): Promise<void> {
+  const look = async (): Promise<true> => {
+    const pod = await getObject<Pod>('pod', 'own-redis', namespace);
+    const restarts = pod?.status.containerStatuses?.[0]?.restartCount ?? 0;
+    if (pod !== undefined && restarts >= crashes && isPodReady(pod)) return true;
+    throw new Error(`${restarts} restarts so far`);
+  };
+  await waitFor('Redis to run again', look, { timeoutMs: 60_000, intervalMs: 150 });
+}

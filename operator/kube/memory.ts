@@ -3,6 +3,18 @@
 // that is deleted with grace stays until somebody (the embedded kubelet) deletes it with graceSeconds 0, or merges
 // `finalizers: null` into it.
 import type { Clock } from '../../workloads/runtime/clock.ts';
+import {
+  assertVersion,
+  hasNoFinalizer,
+  isOfKind,
+  isReleasing,
+  isSelected,
+  keyOf,
+  mergePatch,
+  placeOf,
+  specOf,
+  statusOf,
+} from './memory-objects.ts';
 import { fieldPaths, isRow, isSameJson, mergeFields, withoutPath } from './fields.ts';
 import { addressOf, KINDS, KubeError, kindOf } from './port.ts';
 import type { Address, Kind, Kube, KubeObject, ObjectMeta, Selection, Watch, WatchEnd, WatchEvent } from './port.ts';
@@ -322,70 +334,4 @@ class Server implements MemoryKube {
   #now(): string {
     return new Date(this.#clock.nowMs()).toISOString().replace(/\.\d+Z$/, 'Z');
   }
-}
-
-function keyOf(kind: Kind, at: Address): string {
-  return `${kind.apiVersion}/${kind.kind}/${kind.namespaced ? (at.namespace ?? 'default') : ''}/${at.name}`;
-}
-function placeOf(object: KubeObject): string {
-  return `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
-}
-function isOfKind(object: KubeObject, kind: Kind): boolean {
-  return object.kind === kind.kind && object.apiVersion === kind.apiVersion;
-}
-function isSelected(object: KubeObject, selection: Selection): boolean {
-  if (selection.namespace !== undefined && object.metadata.namespace !== selection.namespace) return false;
-  const labels = object.metadata.labels ?? {};
-  if (!Object.entries(selection.labels ?? {}).every(([name, value]) => labels[name] === value)) return false;
-  return Object.entries(selection.fields ?? {}).every(([path, value]) => fieldText(object, path) === value);
-}
-/** A field as a field selector compares it: absent flags are false. */
-function fieldText(object: KubeObject, path: string): string {
-  let at: unknown = object;
-  for (const name of path.split('.')) at = isRow(at) ? at[name] : undefined;
-  return typeof at === 'string' ? at : JSON.stringify(at ?? false);
-}
-function isReleasing(patch: Readonly<Record<string, unknown>>): boolean {
-  return isRow(patch['metadata']) && patch['metadata']['finalizers'] === null;
-}
-function hasNoFinalizer(object: KubeObject): boolean {
-  return (object.metadata.finalizers ?? []).length === 0;
-}
-function statusOf(object: KubeObject): { status?: unknown } {
-  return object['status'] === undefined ? {} : { status: object['status'] };
-}
-function specOf(object: KubeObject): unknown {
-  const { metadata: _metadata, status: _status, ...rest } = object;
-  return rest;
-}
-
-function assertVersion(
-  kind: Kind,
-  live: KubeObject,
-  wanted: { readonly uid?: string; readonly resourceVersion?: string },
-): void {
-  const { uid, resourceVersion } = live.metadata;
-  if (wanted.uid !== undefined && wanted.uid !== uid)
-    throw new KubeError(
-      409,
-      'Conflict',
-      `${kind.plural} ${live.metadata.name}: expected uid ${wanted.uid}, got ${uid}`,
-    );
-  if (wanted.resourceVersion !== undefined && wanted.resourceVersion !== resourceVersion)
-    throw new KubeError(
-      409,
-      'Conflict',
-      `${kind.plural} ${live.metadata.name}: expected version ${wanted.resourceVersion}, got ${resourceVersion}`,
-    );
-}
-
-/** RFC 7396. */
-function mergePatch(target: unknown, patch: unknown): unknown {
-  if (!isRow(patch)) return patch;
-  const out: Record<string, unknown> = isRow(target) ? { ...target } : {};
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete out[key];
-    else out[key] = mergePatch(out[key], value);
-  }
-  return out;
 }

@@ -1,7 +1,6 @@
 // The pod template of our own roles: restricted pod security, ports, probes, keys, scheduling, and the user's overlay on top.
 // gateway.ts, registry.ts and router.ts fill it in.
 import { KEY_FILES } from '../../workloads/protocol/credentials.ts';
-import { contentHash } from '../hash.ts';
 import { mergeFields } from '../kube/fields.ts';
 import { childNames } from '../types.ts';
 import type { Cluster, Component, PodShape } from '../types.ts';
@@ -129,9 +128,4 @@ export function configEnv(cluster: Cluster): Readonly<Record<string, EnvValue>> 
     PUSHCLUSTER_ROUTING_CONFIGMAP: names.routing,
     PUSHCLUSTER_APPS_CONFIGMAP: names.apps,
   };
-}
-
-/** Revision of a template, for people; Kubernetes has its own. */
-export function templateRevision(template: unknown): string {
-  return contentHash(template).slice(0, 10);
 }

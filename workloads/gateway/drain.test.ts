@@ -179,6 +179,18 @@ describe('the graceful stop', () => {
     assert.equal(again.welcome().streams.find(({ stream }) => stream === '$all')?.offset, 1);
   });
 
+  test('in the middle of a drain does not put off its deadline', async () => {
+    const gateway = await world.gateway({ stopGraceMs: 60_000 });
+    const clients = await manyClients(gateway, 3);
+    await gateway.admin('PUT', '/v1/drain', aDrain({ rate: 100, deadlineMs: world.clock.nowMs() + 1000 }));
+    await world.pass(500);
+    const stopping = gateway.role.stop();
+    await world.pass(550);
+    for (const client of clients) assert.equal((await client.end()).code, CLOSE.stopping.code);
+    await world.pass(1100);
+    await stopping;
+  });
+
   test('with no grace closes everyone at once', async () => {
     const gateway = await world.gateway({ stopGraceMs: 0 });
     const [client] = await manyClients(gateway, 1);

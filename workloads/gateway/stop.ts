@@ -13,8 +13,10 @@ export async function leaveGracefully(gateway: Gateway): Promise<void> {
   const { state, drain, settings, clock, directory } = gateway;
   state.life = 'stopping';
   const nowMs = clock.nowMs();
-  const endsAtMs = nowMs + settings.stopGraceMs;
   const before = drain.order;
+  // The deadline of a drain that is under way is not put off: whoever has not found another place by then does not find one.
+  const drainEndsAtMs = before?.count === undefined ? (before?.deadlineMs ?? Infinity) : Infinity;
+  const endsAtMs = Math.min(nowMs + settings.stopGraceMs, drainEndsAtMs);
   // A drain that is under way goes on at its own rate where that suffices: the budget is the cluster's.
   const askingS = Math.max(0.001, (settings.stopGraceMs * ASKING_SHARE) / 1000);
   const rate = Math.max(settings.stopRatePerSecond, directory.connections.length / askingS);
