@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { commonSettings } from '../workloads/settings/common.ts';
 import { configSettings } from '../workloads/settings/config-source.ts';
 import { gatewaySettings } from '../workloads/settings/gateway.ts';
+import { operatorSettings } from '../workloads/settings/operator.ts';
 import { registrySettings } from '../workloads/settings/registry.ts';
 import { routerSettings } from '../workloads/settings/router.ts';
 import type { Setting } from '../workloads/settings/setting.ts';
@@ -42,6 +43,7 @@ export function renderSettingsPage(): string {
     section('Gateway', gatewaySettings, [commonSettings]),
     section('Registry', registrySettings, [commonSettings, configSettings]),
     section('Router', routerSettings, [commonSettings, configSettings]),
+    section('Operator', operatorSettings, []),
   ].join('\n');
 }
 

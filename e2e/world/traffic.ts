@@ -182,7 +182,7 @@ export class Traffic {
     if (late !== undefined) throw late;
     for (const { refused, unknown, lastProblem } of this.#outcomes)
       assert.equal(refused + unknown, 0, `${what}: pushes without a good outcome, last ${lastProblem ?? ''}`);
-    //KEEP rmSync(logs, { recursive: true, force: true });
+    rmSync(logs, { recursive: true, force: true });
     return { ...movesBetween(this.#before, after), delivered: compared.delivered };
   }
 

@@ -28,15 +28,15 @@ export function openDemoAccess(path: string): DemoAccess {
   return access;
 }
 
-/** The PushApp with the demo's API key and signer beside its own. */
-export function withDemoAccess(app: KubeObject, access: DemoAccess): KubeObject {
+/** The PushApp with the demo's signer beside its own keys and, where it `pushes`, the demo's API key. A key of two apps is a key of none. */
+export function withDemoAccess(app: KubeObject, access: DemoAccess, { pushes }: { pushes: boolean }): KubeObject {
   const spec = (app['spec'] ?? {}) as { apiKeys?: unknown[]; publicKeys?: unknown[] };
   const sha256 = createHash('sha256').update(access.apiKey).digest('hex');
   return {
     ...app,
     spec: {
       ...spec,
-      apiKeys: [...(spec.apiKeys ?? []), { name: 'npm-start', sha256 }],
+      apiKeys: [...(spec.apiKeys ?? []), ...(pushes ? [{ name: 'npm-start', sha256 }] : [])],
       publicKeys: [...(spec.publicKeys ?? []), access.signer.publicJwk],
     },
   };

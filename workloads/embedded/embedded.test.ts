@@ -32,9 +32,9 @@ spec:
   allowedTopics: ["news"]
 `;
 
-async function openReady(dataDir: string | null = null): Promise<Embedded> {
+async function openReady(dataDir: string | null = null, manifest = MANIFEST): Promise<Embedded> {
   const embedded = await openEmbedded({
-    manifest: readManifest(MANIFEST),
+    manifest: readManifest(manifest),
     dataDir,
     portBase: 0,
     clock: systemClock,
@@ -131,6 +131,15 @@ test('an operator that is replaced in the middle of a drain goes on with it', as
   await embedded.restartOperator();
   await until('one gateway is left', async () => (await embedded.status())?.replicas === 1, 30_000);
   assert.ok(crowd.every(({ client }) => client.state().kind !== 'closed'));
+  await closeCrowd(crowd);
+  await embedded.stop();
+});
+
+test('with several PushApps the first one can be pushed to at once', async () => {
+  const other = MANIFEST.slice(MANIFEST.indexOf('---')).replace('shop', 'other');
+  const embedded = await openReady(null, `${MANIFEST}${other}`);
+  const crowd = await openCrowd(embedded, 1, 'news');
+  await assertExact(crowd, [await publish(embedded, { everyone: true }, ['device-0'])]);
   await closeCrowd(crowd);
   await embedded.stop();
 });

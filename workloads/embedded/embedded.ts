@@ -68,7 +68,8 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
   const stopKeeping = await keepSecrets(kube, NAMESPACE, join(dir, 'secrets.json'));
   const access = openDemoAccess(join(dir, 'demo-access.json'));
   const kubelet = openKubelet(kube, dir, options);
-  for (const app of manifest.apps) await kube.create(withDemoAccess(app, access));
+  // An API key names its app, so one app has the demo's: the first.
+  for (const [i, app] of manifest.apps.entries()) await kube.create(withDemoAccess(app, access, { pushes: i === 0 }));
   await kube.create(manifest.cluster);
   await kubelet.open();
   let controller = openController(kube, options);

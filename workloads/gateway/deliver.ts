@@ -79,7 +79,9 @@ function deliverDurable(gateway: Gateway, connection: Connection, frame: Deliver
   const cursor = laneCursor(connection, frame.lane);
   hear(cursor.stream, frame.epoch, frame.offset);
   const decision = decideHint(cursor, frame, gateway.settings.windowMessagesMax);
-  if (decision === 'deliver') {
+  // The first of a lane is read: a route that a router remembers may be that of another account, and the read finds out.
+  if (decision === 'deliver' && cursor.epoch === null) gateway.reader.want(connection, cursor, 'now');
+  else if (decision === 'deliver') {
     const encoder = new MessageEncoder(cursor.name, frame.offset, frame.record);
     writeEntry(gateway, connection, cursor, { epoch: frame.epoch, offset: frame.offset, encoder });
   } else if (decision === 'read') gateway.reader.want(connection, cursor, 'gap');

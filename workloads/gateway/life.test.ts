@@ -126,6 +126,28 @@ describe('the route check', () => {
   });
 });
 
+describe('a device that another account took over', () => {
+  for (const had of [false, true])
+    test(`hands nothing of it to the session of the account before, ${had ? 'which had messages' : 'which had none'}`, async () => {
+      const gateway = await world.gateway();
+      const router = await gateway.router();
+      const ann = await gateway.connect({ token: await world.device('d', { account: 'ann' }) });
+      if (had) await router.toDevice('d', await world.appendTo('d', 'for ann'));
+      if (had) {
+        await ann.next('stream');
+        await ann.nextMessages(1);
+        ann.ack('@normal', 1);
+        await turns();
+      }
+      await world.device('d', { account: 'bob' }); // registered, not yet connected; routers still know the route
+      await router.toDevice('d', await world.appendTo('d', 'for bob'));
+      await world.pass(100);
+      const end = await ann.end();
+      assert.equal(end.code, CLOSE.internal.code);
+      assert.ok(!JSON.stringify(ann.frames).includes('for bob'));
+    });
+});
+
 describe('topics of one session', () => {
   const topics = (from: number, count: number): { topic: TopicName }[] =>
     Array.from({ length: count }, (_, i) => ({ topic: `t${from + i}` as TopicName }));

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { openKeys } from '../runtime/credentials.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { openLog } from '../runtime/log.ts';
+import { stopOnSignals } from '../runtime/stop-signals.ts';
 import { gatewaySettings } from '../settings/gateway.ts';
 import { parseSettings } from '../settings/setting.ts';
 import { openStore } from '../store/open.ts';
@@ -23,14 +24,13 @@ const store = await openStore({
 const role = await startGateway(settings, { store, bus: null, keys, clock, log, random: Math.random });
 log.info({ ports: role.ports }, 'gateway started');
 
-const stop = (): void => {
-  void role
-    .stop()
-    .then(() => store.close())
-    .finally(() => {
-      keys.stop();
-      process.exit(0);
-    });
-};
-process.once('SIGTERM', stop);
-process.once('SIGINT', stop);
+// No delay: a gateway that stops asks its clients to move, and refuses new ones by saying so.
+stopOnSignals({
+  log,
+  delayMs: 0,
+  stop: async () => {
+    await role.stop();
+    keys.stop();
+    await store.close();
+  },
+});

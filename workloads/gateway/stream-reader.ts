@@ -1,7 +1,7 @@
 // Reads what a live session is missing: after a gap between hints, a lost hint, an ack that made room, a socket that drained, or an ack
 // that did not come. One read for each stream at a time; it starts at the lowest position and serves every session that its page
 // covers (R11). Entries go out through pages.ts; a store that is away is asked again later.
-import type { StreamRef } from '../store/port.ts';
+import type { ReadOutcome, StreamRef } from '../store/port.ts';
 import { Channel } from './channel.ts';
 import type { Connection } from './connection.ts';
 import { isBehind } from './cursor.ts';
@@ -9,6 +9,7 @@ import type { Cursor, HeardStream } from './cursor.ts';
 import type { Gateway } from './gateway.ts';
 import { Page, mayRead, writePage } from './pages.ts';
 import { laneOf } from '../protocol/streams.ts';
+import { checkRoutes } from './route-check.ts';
 import type { Place } from './start.ts';
 
 /** What seems missing is often on its way: hints of two routers may cross by this much. */
@@ -94,6 +95,7 @@ export class StreamReader {
         after,
         entriesMax: PAGE_ENTRIES,
       });
+      if (isOtherLog(cursor, outcome)) await checkRoutes(this.#gateway, [connection].filter(isLive));
       // A head that only a hint told, before we asked, and that the store does not have, is gone.
       if (outcome.complete && stream.head === knownHead && stream.epoch === outcome.epoch) stream.head = outcome.head;
       this.#busy.delete(stream);
@@ -137,6 +139,17 @@ export class StreamReader {
     this.#waiting.set(stream, waiters);
     return waiters;
   }
+}
+
+/**
+ * A lane under an epoch that the session does not hold may be another account's: the device changed hands, and nobody told this
+ * gateway yet. Then the session is confirmed by the store, after the read, before anything of it is written (R8).
+ */
+function isOtherLog(cursor: Cursor, { epoch }: ReadOutcome): boolean {
+  return epoch !== null && epoch !== cursor.epoch && laneOf(cursor.name) !== null;
+}
+function isLive({ phase }: Connection): boolean {
+  return phase === 'live';
 }
 
 /** Whether a page that was read for one position holds all that another one is missing, from its place on. */

@@ -4,6 +4,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { openKubernetesConfig } from '../runtime/config-source-kubernetes.ts';
 import { openKeys } from '../runtime/credentials.ts';
 import { openLog } from '../runtime/log.ts';
+import { stopOnSignals } from '../runtime/stop-signals.ts';
 import { registrySettings } from '../settings/registry.ts';
 import { InvalidSettingsError, parseSettings } from '../settings/setting.ts';
 import { openStore } from '../store/open.ts';
@@ -28,18 +29,12 @@ const config = openKubernetesConfig({ namespace: settings.namespace, clock, log,
 const registry = await startRegistry(settings, { store, keys, config, clock, log, random: Math.random });
 log.info({ ports: registry.ports }, 'registry started');
 
-const stop = (signal: string): void => {
-  log.info({ signal }, 'stopping');
-  registry
-    .stop()
-    .then(() => store.close())
-    .then(
-      () => process.exit(0),
-      (error: unknown) => {
-        log.error({ problem: String(error) }, 'stopping failed');
-        process.exit(1);
-      },
-    );
-};
-process.once('SIGTERM', stop);
-process.once('SIGINT', stop);
+stopOnSignals({
+  log,
+  delayMs: settings.stopDelayMs,
+  stop: async () => {
+    await registry.stop();
+    keys.stop();
+    await store.close();
+  },
+});

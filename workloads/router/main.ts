@@ -5,6 +5,7 @@ import type { ConfigSource } from '../runtime/config-source.ts';
 import { openKeys } from '../runtime/credentials.ts';
 import { openLog } from '../runtime/log.ts';
 import type { Log } from '../runtime/log.ts';
+import { stopOnSignals } from '../runtime/stop-signals.ts';
 import { routerSettings } from '../settings/router.ts';
 import { parseSettings } from '../settings/setting.ts';
 import { openStore } from '../store/open.ts';
@@ -25,22 +26,15 @@ const store = await openStore({
 const config = await openConfig(settings, log);
 const router = await startRouter(settings, { store, keys, clock, log, random: Math.random, config });
 
-const stop = (signal: string): void => {
-  log.info({ signal }, 'stopping');
-  router
-    .stop()
-    .then(async () => {
-      keys.stop();
-      await store.close();
-      process.exit(0);
-    })
-    .catch((error: unknown) => {
-      log.error({ err: error }, 'stopping failed');
-      process.exit(1);
-    });
-};
-process.once('SIGTERM', stop);
-process.once('SIGINT', stop);
+stopOnSignals({
+  log,
+  delayMs: settings.stopDelayMs,
+  stop: async () => {
+    await router.stop();
+    keys.stop();
+    await store.close();
+  },
+});
 
 /** The Kubernetes client costs some 80 MB, so it is loaded only where it is used. */
 async function openConfig(from: RouterSettings, roleLog: Log): Promise<ConfigSource> {
