@@ -54,8 +54,8 @@ export async function startPrometheusAdapter(configYaml: string, prometheusUrl: 
   return {
     path: customMetrics,
     stop: async () => {
-      // An API that is registered and gone makes every discovery slow.
-      await remove(objects, { wait: false });
+      // An API that is registered and gone makes every discovery slow, and keeps namespaces from going.
+      await remove(objects, { wait: true });
       await stopDaemon(daemon);
     },
   };
@@ -63,11 +63,11 @@ export async function startPrometheusAdapter(configYaml: string, prometheusUrl: 
 
 /** The API server verifies the adapter's certificate against the cluster's authority. */
 function registration(authority: string): readonly unknown[] {
-  const namespace = 'custom-metrics';
+  // A namespace that is always there: one of our own would still be going when the next adapter comes.
+  const namespace = 'kube-system';
   const name = 'prometheus-adapter';
   const ports = [{ name: 'https', port: 443, targetPort: securePort, protocol: 'TCP' }] as const;
   return [
-    { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } },
     ...hostService({ namespace, name, ports }),
     {
       apiVersion: 'apiregistration.k8s.io/v1',

@@ -119,5 +119,6 @@ async function comeAndGo(stage: Stage, engine: string): Promise<void> {
     'clients leave, seconds to 2 gateways': seconds(),
   });
   const result = await traffic.stop(`autoscaling, ${engine}`);
+  assert.equal(result.unasked, 0, 'nobody was cut off');
   assert.equal(result.registryCalls, 0, 'drained clients resumed without the registry');
 }

@@ -45,7 +45,9 @@ const ENV = {
   PUSHCLUSTER_ROUTE_CACHE_MS: '500',
 };
 const WALK_MS = 5000;
-const SETTLE_MS = 20_000;
+/** With what the client takes by default, who is cut ten times in the walk would then wait for up to half a minute. */
+const STABLE_MS = 100;
+const SETTLE_MS = 8000;
 const DEVICES = 8;
 const ACCOUNTS = 3;
 const PUSHES_MAX = 30;
@@ -73,6 +75,7 @@ class Device {
       credential: () => signDeviceCredential(embedded.access, who),
       storage: this.#storage,
       seed,
+      connection: { stableMs: STABLE_MS },
       onMessage: (message) => this.got.push(message),
     });
     return this.client;
@@ -201,8 +204,12 @@ test('a random walk over connections, gateways and pushes loses nothing, repeats
     activeMs: 50,
     env: ENV,
   });
-  await until('the cluster is Ready', async () => isReady(await embedded.status()));
   const walk = new Walk(embedded, seed);
+  t.after(async () => {
+    await Promise.all(walk.devices.map((device) => device.close()));
+    await embedded.stop();
+  });
+  await until('the cluster is Ready', async () => isReady(await embedded.status()));
   const missing = (): string[] => walk.devices.flatMap((device) => device.missing());
   await walk.begin();
   const endsAtMs = Date.now() + WALK_MS;
@@ -214,6 +221,4 @@ test('a random walk over connections, gateways and pushes loses nothing, repeats
     throw new Error(`seed ${seed}: lost ${missing().slice(0, 5).join(', ')}; ${states.join('; ')}`, { cause: error });
   });
   for (const device of walk.devices) device.assertExact();
-  await Promise.all(walk.devices.map((device) => device.close()));
-  await embedded.stop();
 });
