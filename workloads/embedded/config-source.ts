@@ -28,7 +28,7 @@ export function openEmbeddedConfig(kube: Kube, namespace: string, log: Log): Con
         });
         stop = () => watch.stop();
       };
-      start().catch((error: unknown) => log.error({ error, configMap }, 'embedded config watch failed'));
+      start().catch((error: unknown) => log.error({ err: error, configMap }, 'embedded config watch failed'));
       return () => {
         stopped = true;
         stop();

@@ -77,7 +77,7 @@ export class EmbeddedKubelet {
     this.#processes.set(pod, { ...process, role: null, state: 'stopping' });
     void this.#setReady(pod, false)
       .then(() => this.#forget(pod))
-      .catch((error: unknown) => this.#options.log.error({ error, pod }, 'marking a killed pod failed'));
+      .catch((error: unknown) => this.#options.log.error({ err: error, pod }, 'marking a killed pod failed'));
   }
 
   /** Ends every role the graceful way and stops watching. */
@@ -106,7 +106,7 @@ export class EmbeddedKubelet {
     this.#syncing = true;
     setImmediate(() => {
       this.#sync()
-        .catch((error: unknown) => this.#options.log.error({ error }, 'embedded kubelet sync failed'))
+        .catch((error: unknown) => this.#options.log.error({ err: error }, 'embedded kubelet sync failed'))
         .finally(() => {
           this.#syncing = false;
           this.#idle?.();
@@ -183,7 +183,7 @@ export class EmbeddedKubelet {
     const ports = known?.uid === uid ? known.ports : {};
     this.#processes.set(name, { uid, role: null, ports, state: 'starting' });
     this.#start(pod, plan, { keysDir, ports }).catch((error: unknown) => {
-      this.#options.log.error({ error, pod: name }, 'role did not start');
+      this.#options.log.error({ err: error, pod: name }, 'role did not start');
       this.#processes.delete(name);
       const retry = setTimeout(() => this.#trigger(), 1000);
       retry.unref();
@@ -240,9 +240,9 @@ export class EmbeddedKubelet {
     const stop = process?.role?.stop() ?? Promise.resolve();
     if (process !== undefined) process.state = 'stopping';
     stop
-      .catch((error: unknown) => this.#options.log.error({ error, pod: name }, 'role did not stop cleanly'))
+      .catch((error: unknown) => this.#options.log.error({ err: error, pod: name }, 'role did not stop cleanly'))
       .then(() => this.#release(pod))
-      .catch((error: unknown) => this.#options.log.error({ error, pod: name }, 'pod was not released'));
+      .catch((error: unknown) => this.#options.log.error({ err: error, pod: name }, 'pod was not released'));
   }
 
   async #release(pod: KubeObject): Promise<void> {

@@ -10,7 +10,8 @@ import type { LogLevel } from '../runtime/log.ts';
 import { DEMO_DEVICE, openDemoDevice } from './demo-device.ts';
 import { isReady, openEmbedded } from './embedded.ts';
 import type { Embedded } from './embedded.ts';
-import { readManifest } from './manifest.ts';
+import { gatewaysOf, readManifest } from './manifest.ts';
+import { assertPortsFree } from './ports.ts';
 
 const QUICKSTART = join(import.meta.dirname, '../../crds/examples/quickstart.yaml');
 const READY_TIMEOUT_MS = 60_000;
@@ -59,8 +60,10 @@ async function untilReady(embedded: Embedded): Promise<void> {
     if (isReady(status)) return;
     const refused = status?.conditions.find((condition) => condition.type === 'Refused' && condition.status === 'True');
     if (refused !== undefined) throw new Error(`the manifest was refused: ${refused.message}`);
-    if (Date.now() > deadline)
-      throw new Error(`not Ready after ${READY_TIMEOUT_MS / 1000} s: ${JSON.stringify(status?.conditions)}`);
+    if (Date.now() > deadline) {
+      const why = status?.conditions.find((condition) => condition.type === 'Ready')?.message ?? 'it has no status';
+      throw new Error(`not Ready after ${READY_TIMEOUT_MS / 1000} s: ${why}. Remedy: the log above says what failed.`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
@@ -84,6 +87,7 @@ async function run(manifestPath: string, flags: Flags): Promise<void> {
   const startedMs = performance.now();
   const manifest = readManifest(readFileSync(manifestPath, 'utf8'));
   for (const name of manifest.ignored) console.log(`left out: ${name} (only PushCluster and PushApp are taken)`);
+  await assertPortsFree(flags.port, flags.replicas ?? gatewaysOf(manifest));
   const embedded = await openEmbedded({
     manifest,
     dataDir: flags.data ?? null,

@@ -39,6 +39,12 @@ export function readManifest(text: string): Manifest {
   return { cluster, apps, ignored };
 }
 
+/** Gateways that the manifest asks for, before anyone has checked it; what is not a number counts as one. */
+export function gatewaysOf({ cluster }: Manifest): number {
+  const { gateway } = (cluster['spec'] ?? {}) as { gateway?: { replicas?: unknown } };
+  return typeof gateway?.replicas === 'number' ? Math.min(Math.max(gateway.replicas, 1), 64) : 1;
+}
+
 function parseObject(value: unknown, at: number): KubeObject {
   if (typeof value !== 'object')
     throw new InvalidManifestError(`document ${at}: expected an object, got ${typeof value}`);

@@ -67,7 +67,7 @@ export async function startRole(
       },
       kill: () => {
         running.kill();
-        close().catch((error: unknown) => log.warn({ error }, 'closing after a kill failed'));
+        close().catch((error: unknown) => log.warn({ err: error }, 'closing after a kill failed'));
       },
     };
   } catch (error) {
