@@ -81,7 +81,7 @@ async function openCertificate(layout: ClusterLayout, words: readonly string[], 
 function alternativeNames(layout: ClusterLayout): string {
   const addresses = ['127.0.0.1', apiServiceIp, ...layout.nodes.map((node) => node.ip)];
   const hosts = ['localhost', 'kubernetes', 'kubernetes.default', 'kubernetes.default.svc'];
-  const services = ['prometheus-adapter.custom-metrics.svc', ...layout.nodes.map((node) => node.name)];
+  const services = ['prometheus-adapter.kube-system.svc', ...layout.nodes.map((node) => node.name)];
   const names = [...addresses.map((ip) => `IP:${ip}`), ...[...hosts, ...services].map((host) => `DNS:${host}`)];
   return `subjectAltName=${names.join(',')}`;
 }

@@ -49,16 +49,24 @@ export async function startPrometheusAdapter(configYaml: string, prometheusUrl: 
   await awaitDaemon(daemon, async () => await isListening(controlPlaneIp, securePort), { timeoutMs: 30_000 });
   const objects = registration(readFileSync(join(cluster.pkiFolder, 'ca.crt')).toString('base64'));
   await apply(objects);
-  const isServed = async (): Promise<boolean> => (await tryKubectl(['get', '--raw', customMetrics])).code === 0;
-  await waitFor('the API server to serve custom metrics', isServed, { timeoutMs: 30_000, intervalMs: 200 });
-  return {
-    path: customMetrics,
-    stop: async () => {
-      // An API that is registered and gone makes every discovery slow, and keeps namespaces from going.
-      await remove(objects, { wait: true });
-      await stopDaemon(daemon);
-    },
+  const stop = async (): Promise<void> => {
+    // An API that is registered and gone makes every discovery slow, and keeps namespaces from going.
+    await remove(objects, { wait: true });
+    await stopDaemon(daemon);
   };
+  try {
+    await waitFor('the API server to serve custom metrics', isServed, { timeoutMs: 30_000, intervalMs: 200 });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { path: customMetrics, stop };
+}
+
+async function isServed(): Promise<true> {
+  const { code, stderr } = await tryKubectl(['get', '--raw', customMetrics]);
+  if (code === 0) return true;
+  throw new Error(stderr);
 }
 
 /** The API server verifies the adapter's certificate against the cluster's authority. */

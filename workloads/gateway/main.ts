@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { openKeys } from '../runtime/credentials.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { trimHeapWhenQuiet } from '../runtime/heap-trim.ts';
 import { openLog } from '../runtime/log.ts';
 import { stopOnSignals } from '../runtime/stop-signals.ts';
 import { gatewaySettings } from '../settings/gateway.ts';
@@ -23,6 +24,7 @@ const store = await openStore({
 // A bus between processes comes with Kafka; in-process ones exist only where the embedded process hands them over.
 const role = await startGateway(settings, { store, bus: null, keys, clock, log, random: Math.random });
 log.info({ ports: role.ports }, 'gateway started');
+const stopTrimming = trimHeapWhenQuiet({ clock, log });
 
 // No delay: a gateway that stops asks its clients to move, and refuses new ones by saying so.
 stopOnSignals({
@@ -30,6 +32,7 @@ stopOnSignals({
   delayMs: 0,
   stop: async () => {
     await role.stop();
+    stopTrimming();
     keys.stop();
     await store.close();
   },
