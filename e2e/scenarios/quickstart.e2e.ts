@@ -38,7 +38,7 @@ describe('quickstart', { timeout: 300_000 }, () => {
         await apply(example);
         return await waitForCluster(place, 'Ready', isReadyWith(gateways));
       });
-      // The example's own app has a key that nobody holds; the business makes one with its own.
+      // The example's app has a key that everybody knows and no signer; the business makes an app of its own.
       const app = makeApp({ namespace, cluster: place.name, name: 'shop-e2e' });
       await apply([app.manifest]);
       const staged = await onStage(place, app, ready);

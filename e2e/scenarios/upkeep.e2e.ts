@@ -308,7 +308,7 @@ describe('a PushCluster in untidy hands', { timeout: 400_000 }, () => {
         'name',
       ]);
       const left = stdout.split('\n').filter((line) => line !== '' && line !== 'configmap/kube-root-ca.crt');
-      assert.deepEqual(left, ['pushapp.pushcluster.io/shop'], 'what is left: only what the user applied besides');
+      assert.deepEqual(left, [], 'what is left in the namespace');
     });
   });
 });

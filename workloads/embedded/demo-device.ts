@@ -10,6 +10,8 @@ export interface DemoDeviceOptions {
   readonly access: DemoAccess;
   readonly app: string;
   readonly print: (line: string) => void;
+  /** It is connected for the first time. */
+  readonly onLive: () => void;
 }
 
 /** Account `ada`, device `phone-1`. */
@@ -18,15 +20,20 @@ export const DEMO_DEVICE = { account: 'ada', device: 'phone-1' } as const;
 /** Connects and stays connected until closed. */
 export async function openDemoDevice(options: DemoDeviceOptions): Promise<Client> {
   const { access, app, print } = options;
+  let wasLive = false; // registering and waiting are of interest only after that
   return await openClient({
     registryUrl: options.registryUrl,
     app,
     ...DEMO_DEVICE,
     credential: () => signDeviceCredential(access, { app, ...DEMO_DEVICE }),
     onMessage: ({ stream, body }) => print(`${DEMO_DEVICE.device} got ${JSON.stringify(body)} on ${stream}`),
-    onState: ({ kind, gateway, problem }) =>
-      print(
-        `${DEMO_DEVICE.device} is ${kind}${gateway === null ? '' : ` at ${gateway}`}${problem === null ? '' : ` (${problem})`}`,
-      ),
+    onState: ({ kind, gateway, problem }) => {
+      if (kind === 'live') {
+        if (!wasLive) options.onLive();
+        wasLive = true;
+        print(`${DEMO_DEVICE.device} is live at ${gateway}`);
+      } else if (wasLive && kind !== 'closed')
+        print(`${DEMO_DEVICE.device} is ${kind}${problem === null ? '' : ` (${problem})`}`);
+    },
   });
 }

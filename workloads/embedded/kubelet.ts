@@ -64,11 +64,6 @@ export class EmbeddedKubelet {
     this.#trigger();
   }
 
-  /** Names of the pods whose role runs. */
-  running(): readonly string[] {
-    return [...this.#processes].filter(([, process]) => process.state === 'running').map(([name]) => name);
-  }
-
   /** A crash: the role's sockets and memory go at once; like a real kubelet this one starts it again in the same pod. */
   kill(pod: string): void {
     const process = this.#processes.get(pod);

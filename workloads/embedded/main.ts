@@ -15,6 +15,7 @@ import { assertPortsFree } from './ports.ts';
 
 const QUICKSTART = join(import.meta.dirname, '../../crds/examples/quickstart.yaml');
 const READY_TIMEOUT_MS = 60_000;
+const DEVICE_TIMEOUT_MS = 10_000;
 
 interface Flags {
   readonly data?: string;
@@ -88,6 +89,7 @@ async function run(manifestPath: string, flags: Flags): Promise<void> {
   const manifest = readManifest(readFileSync(manifestPath, 'utf8'));
   for (const name of manifest.ignored) console.log(`left out: ${name} (only PushCluster and PushApp are taken)`);
   await assertPortsFree(flags.port, flags.replicas ?? gatewaysOf(manifest));
+  const stopped = stopSignal();
   const embedded = await openEmbedded({
     manifest,
     dataDir: flags.data ?? null,
@@ -97,35 +99,50 @@ async function run(manifestPath: string, flags: Flags): Promise<void> {
     env: { PUSHCLUSTER_STOP_GRACE_MS: '2000' },
   });
   let device: Client | null = null;
-  const stopped = onSignals(async () => {
+  const welcome = async (): Promise<void> => {
+    if (flags.replicas !== undefined) await embedded.scale(flags.replicas);
+    await untilReady(embedded);
+    if (flags.demo) device = await openDevice(embedded);
+    await printWelcome(embedded, (performance.now() - startedMs) / 1000);
+    await stopped;
+  };
+  try {
+    // Ctrl-C counts from the first moment on, also while this is still starting.
+    await Promise.race([stopped, welcome()]);
+  } finally {
     console.log('draining …');
-    await device?.close();
+    await (device as Client | null)?.close();
     await embedded.stop();
-  });
-  if (flags.replicas !== undefined) await embedded.scale(flags.replicas);
-  await untilReady(embedded);
-  await printWelcome(embedded, (performance.now() - startedMs) / 1000);
-  const [app] = embedded.apps;
-  const registryUrl = (await embedded.status())?.registryAddress ?? null;
-  if (flags.demo && app !== undefined && registryUrl !== null) {
-    device = await openDemoDevice({ registryUrl, access: embedded.access, app, print: (line) => console.log(line) });
   }
-  await stopped;
 }
 
-/** Resolves once `stop` has run for the first SIGINT or SIGTERM; the second signal ends the process. */
-function onSignals(stop: () => Promise<void>): Promise<void> {
-  return new Promise((resolve, reject) => {
+/** The demo device, once it is connected (or after some seconds as it is); null when there is nothing to connect to. */
+async function openDevice(embedded: Embedded): Promise<Client | null> {
+  const [app] = embedded.apps;
+  const registryUrl = (await embedded.status())?.registryAddress ?? null;
+  if (app === undefined || registryUrl === null) return null;
+  const live = Promise.withResolvers<void>();
+  const device = await openDemoDevice({
+    registryUrl,
+    access: embedded.access,
+    app,
+    print: (line) => console.log(line),
+    onLive: live.resolve,
+  });
+  await Promise.race([live.promise, new Promise((resolve) => setTimeout(resolve, DEVICE_TIMEOUT_MS))]);
+  return device;
+}
+
+/** Resolves with the first SIGINT or SIGTERM; the second one ends the process. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
     let signals = 0;
     const onSignal = (): void => {
       if (++signals > 1) process.exit(130);
-      stop().then(resolve, reject);
+      resolve();
     };
     process.on('SIGINT', onSignal);
     process.on('SIGTERM', onSignal);
-    // Roles hold sockets only; without this an idle process would end between two pushes.
-    const alive = setInterval(() => {}, 1 << 30);
-    void Promise.resolve().then(() => alive.ref());
   });
 }
 

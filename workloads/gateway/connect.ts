@@ -8,6 +8,7 @@ import { LIMITS } from '../protocol/limits.ts';
 import type { StreamName } from '../protocol/streams.ts';
 import { verifyTicket, verifyToken } from '../runtime/credentials.ts';
 import type { OpenedSession } from '../store/port.ts';
+import { StoreUnavailableError } from '../store/port.ts';
 import type { Turn } from './admission.ts';
 import type { Connection } from './connection.ts';
 import { closeReplaced } from './deliver.ts';
@@ -62,8 +63,10 @@ export async function connect(gateway: Gateway, connection: Connection, hello: H
       if (!isOpening(connection)) break;
     }
   } catch (error) {
-    gateway.log.warn({ problem: String(error) }, 'session not opened');
-    connection.close('storeUnavailable');
+    const isStoreAway = error instanceof StoreUnavailableError;
+    if (isStoreAway) gateway.log.warn({ problem: error.message }, 'session not opened');
+    else gateway.log.error({ err: error }, 'session not opened by a bug');
+    connection.close(isStoreAway ? 'storeUnavailable' : 'internal');
   } finally {
     forgetAttempt(attempt);
   }

@@ -1,5 +1,5 @@
 // The directory: who is at this gateway. Apps, their devices (one connection each) and their channels; and all connections in
-// one list that drain.ts and position-check.ts walk in slices. accept.ts, connect.ts and disconnect.ts keep it.
+// one list that drain.ts and position-check.ts walk in slices. accept.ts, connect.ts and leave.ts keep it.
 import type { AppId, DeviceId, TopicName } from '../protocol/ids.ts';
 import { Channel } from './channel.ts';
 import type { Connection } from './connection.ts';

@@ -1,5 +1,5 @@
 // How many requests a second the registry takes, and when those it refuses shall come back. Clients with a token (renew, assign) go
-// before newcomers: the last fifth of the bucket is theirs. api.ts asks before any signature is checked for a newcomer.
+// before newcomers: the last fifth of the bucket is theirs. service.ts asks before any signature is checked for a newcomer.
 import { RefusedError } from '../protocol/codes.ts';
 import type { Clock } from '../runtime/clock.ts';
 

@@ -1,5 +1,5 @@
 // Whether a device is who it says, in the way its app allows: a JWT signed by one of the app's keys, or the app's webhook (webhook.ts).
-// register.ts calls it after admission and before anything is stored. Answers the topic patterns its token may carry.
+// service.ts calls it after admission and before anything is stored. Answers the topic patterns its token may carry.
 import { errors, jwtVerify } from 'jose';
 import type { JWTHeaderParameters, JWTPayload } from 'jose';
 import { RefusedError } from '../protocol/codes.ts';

@@ -1,5 +1,5 @@
 // Who is eligible now: the routing document (watched) and the leases (polled from the store), made into the assign table of assign.ts.
-// The table is built again only when the document or the set of eligible gateways changes. register.ts asks for each device.
+// The table is built again only when the document or the set of eligible gateways changes. service.ts asks for each device.
 import type { GatewayName } from '../protocol/ids.ts';
 import { RefusedError } from '../protocol/codes.ts';
 import { InvalidDocumentError, ROUTING_KEY, parseRoutingDocument } from '../protocol/routing.ts';

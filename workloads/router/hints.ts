@@ -87,7 +87,7 @@ export class Hints {
     return presence;
   }
 
-  /** Sends a live message to a device; false: it is offline, or its gateway cannot take it now. */
+  /** Sends a live message to a device; `busy`: its gateway cannot take it now. */
   async sendLive(delivery: DeviceDelivery, moves = 0): Promise<Presence | 'busy'> {
     const presence = await this.presence(delivery.app, delivery.device);
     if (presence === 'offline' || presence === 'unknown') return presence;
