@@ -8,20 +8,14 @@ import { openKeys } from '../../workloads/runtime/credentials.ts';
 import { openLog } from '../../workloads/runtime/log.ts';
 import { routerSettings } from '../../workloads/settings/router.ts';
 import { parseSettings } from '../../workloads/settings/setting.ts';
-import { openStore } from '../../workloads/store/open.ts';
+import { openStoreOf } from '../../workloads/store/open.ts';
 
 const settings = parseSettings(routerSettings, process.env, (path) => readFileSync(path, 'utf8'));
 const documents = process.env['PUSHCLUSTER_BENCH_DOCUMENTS'] ?? '';
 const log = openLog({ role: 'router', level: settings.logLevel });
 const clock = systemClock;
 const keys = openKeys(settings.keysDir, clock, log);
-const store = await openStore({
-  url: settings.store,
-  password: settings.storePassword,
-  timeoutMs: settings.storeTimeoutMs,
-  clock,
-  log,
-});
+const store = await openStoreOf(settings, { clock, log });
 const config = {
   watch(_configMap: string, key: string, onText: (text: string) => void): () => void {
     onText(readFileSync(join(documents, key), 'utf8'));

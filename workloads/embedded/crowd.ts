@@ -8,6 +8,26 @@ import type { ReceivedMessage } from '../client/delivery.ts';
 import { signDeviceCredential } from './demo-access.ts';
 import type { Embedded } from './embedded.ts';
 
+/** Two gateways and one app that allows the topic `news`. */
+export const MANIFEST = `
+apiVersion: pushcluster.io/v1alpha1
+kind: PushCluster
+metadata: {name: demo}
+spec:
+  image: unused
+  gateway: {replicas: 2}
+  registry: {replicas: 1}
+  router: {replicas: 1}
+  disruption: {reconnectsPerSecond: 50, drainDeadline: 60s}
+---
+apiVersion: pushcluster.io/v1alpha1
+kind: PushApp
+metadata: {name: shop}
+spec:
+  clusterRef: {name: demo}
+  allowedTopics: ["news"]
+`;
+
 export interface Member {
   readonly device: string;
   readonly client: Client;

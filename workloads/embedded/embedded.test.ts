@@ -10,30 +10,11 @@ import { ANNOTATION_ADMIN_ADDRESS } from '../../operator/types.ts';
 import { METRIC } from '../protocol/metrics-names.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
-import { assertExact, closeCrowd, openCrowd, publish, until } from './crowd.ts';
+import { MANIFEST, assertExact, closeCrowd, openCrowd, publish, until } from './crowd.ts';
 import type { Accepted, Member } from './crowd.ts';
 import { isReady, openEmbedded } from './embedded.ts';
 import type { Embedded } from './embedded.ts';
 import { readManifest } from './manifest.ts';
-
-const MANIFEST = `
-apiVersion: pushcluster.io/v1alpha1
-kind: PushCluster
-metadata: {name: demo}
-spec:
-  image: unused
-  gateway: {replicas: 2}
-  registry: {replicas: 1}
-  router: {replicas: 1}
-  disruption: {reconnectsPerSecond: 50, drainDeadline: 60s}
----
-apiVersion: pushcluster.io/v1alpha1
-kind: PushApp
-metadata: {name: shop}
-spec:
-  clusterRef: {name: demo}
-  allowedTopics: ["news"]
-`;
 
 async function openReady(dataDir: string | null = null, manifest = MANIFEST): Promise<Embedded> {
   const embedded = await openEmbedded({

@@ -14,7 +14,7 @@ import { gatewaySettings } from '../settings/gateway.ts';
 import { registrySettings } from '../settings/registry.ts';
 import { routerSettings } from '../settings/router.ts';
 import { parseSettings } from '../settings/setting.ts';
-import { openStore } from '../store/open.ts';
+import { openStoreOf } from '../store/open.ts';
 import type { RoleName } from './pod-spec.ts';
 
 export interface RoleSurroundings {
@@ -35,13 +35,7 @@ export async function startRole(
   const { clock, log, config, bus, readFile } = surroundings;
   const common = parseSettings(commonSettings, env, readFile);
   const keys = openKeys(common.keysDir, clock, log);
-  const store = await openStore({
-    url: common.store,
-    password: common.storePassword,
-    timeoutMs: common.storeTimeoutMs,
-    clock,
-    log,
-  });
+  const store = await openStoreOf(common, { clock, log });
   const shared = { store, keys, clock, log, random: Math.random };
   const start = (): Promise<RunningRole> => {
     switch (role) {

@@ -10,30 +10,12 @@ import type { ReceivedMessage } from '../client/delivery.ts';
 import { openMemoryStorage } from '../client/storage.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
-import { until } from './crowd.ts';
+import { MANIFEST, until } from './crowd.ts';
 import { signDeviceCredential } from './demo-access.ts';
 import { isReady, openEmbedded } from './embedded.ts';
 import type { Embedded } from './embedded.ts';
 import { readManifest } from './manifest.ts';
 
-const MANIFEST = `
-apiVersion: pushcluster.io/v1alpha1
-kind: PushCluster
-metadata: {name: demo}
-spec:
-  image: unused
-  gateway: {replicas: 2}
-  registry: {replicas: 1}
-  router: {replicas: 1}
-  disruption: {reconnectsPerSecond: 50, drainDeadline: 60s}
----
-apiVersion: pushcluster.io/v1alpha1
-kind: PushApp
-metadata: {name: shop}
-spec:
-  clusterRef: {name: demo}
-  allowedTopics: ["news"]
-`;
 /** Short times, so that leases end, windows fill and acks are waited for within the walk. */
 const ENV = {
   PUSHCLUSTER_LEASE_MS: '600',

@@ -7,20 +7,14 @@ import { openLog } from '../runtime/log.ts';
 import { stopOnSignals } from '../runtime/stop-signals.ts';
 import { gatewaySettings } from '../settings/gateway.ts';
 import { parseSettings } from '../settings/setting.ts';
-import { openStore } from '../store/open.ts';
+import { openStoreOf } from '../store/open.ts';
 import { startGateway } from './role.ts';
 
 const settings = parseSettings(gatewaySettings, process.env, (path) => readFileSync(path, 'utf8'));
 const log = openLog({ role: 'gateway', level: settings.logLevel });
 const clock = systemClock;
 const keys = openKeys(settings.keysDir, clock, log);
-const store = await openStore({
-  url: settings.store,
-  password: settings.storePassword,
-  timeoutMs: settings.storeTimeoutMs,
-  clock,
-  log,
-});
+const store = await openStoreOf(settings, { clock, log });
 // A bus between processes comes with Kafka; in-process ones exist only where the embedded process hands them over.
 const role = await startGateway(settings, { store, bus: null, keys, clock, log, random: Math.random });
 log.info({ ports: role.ports }, 'gateway started');

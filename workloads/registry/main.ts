@@ -7,7 +7,7 @@ import { openLog } from '../runtime/log.ts';
 import { stopOnSignals } from '../runtime/stop-signals.ts';
 import { registrySettings } from '../settings/registry.ts';
 import { InvalidSettingsError, parseSettings } from '../settings/setting.ts';
-import { openStore } from '../store/open.ts';
+import { openStoreOf } from '../store/open.ts';
 import { startRegistry } from './role.ts';
 
 const settings = parseSettings(registrySettings, process.env, (path) => readFileSync(path, 'utf8'));
@@ -18,13 +18,7 @@ if (settings.configSource !== 'kubernetes')
 const log = openLog({ role: 'registry', level: settings.logLevel });
 const clock = systemClock;
 const keys = openKeys(settings.keysDir, clock, log);
-const store = await openStore({
-  url: settings.store,
-  password: settings.storePassword,
-  timeoutMs: settings.storeTimeoutMs,
-  clock,
-  log,
-});
+const store = await openStoreOf(settings, { clock, log });
 const config = openKubernetesConfig({ namespace: settings.namespace, clock, log, random: Math.random });
 const registry = await startRegistry(settings, { store, keys, config, clock, log, random: Math.random });
 log.info({ ports: registry.ports }, 'registry started');

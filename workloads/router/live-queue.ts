@@ -7,7 +7,8 @@ import type { Delivery, GatewayLink } from './gateway-link.ts';
 export const STALL_MS = 2000;
 /** Messages waiting for room; more are refused with a wait. */
 export const LIVE_WAITING_MAX = 10_000;
-const BUSY_RETRY_MS = 200;
+/** Whom a gateway keeps waiting comes back after this. */
+export const BUSY_RETRY_MS = 200;
 
 export interface LiveQueueOptions {
   readonly clock: Clock;

@@ -8,7 +8,7 @@ import type { Log } from '../runtime/log.ts';
 import { stopOnSignals } from '../runtime/stop-signals.ts';
 import { routerSettings } from '../settings/router.ts';
 import { parseSettings } from '../settings/setting.ts';
-import { openStore } from '../store/open.ts';
+import { openStoreOf } from '../store/open.ts';
 import { startRouter } from './role.ts';
 import type { RouterSettings } from './role.ts';
 
@@ -16,13 +16,7 @@ const settings = parseSettings(routerSettings, process.env, (path) => readFileSy
 const log = openLog({ role: 'router', level: settings.logLevel });
 const clock = systemClock;
 const keys = openKeys(settings.keysDir, clock, log);
-const store = await openStore({
-  url: settings.store,
-  password: settings.storePassword,
-  timeoutMs: settings.storeTimeoutMs,
-  clock,
-  log,
-});
+const store = await openStoreOf(settings, { clock, log });
 const config = await openConfig(settings, log);
 const router = await startRouter(settings, { store, keys, clock, log, random: Math.random, config });
 

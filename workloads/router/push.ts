@@ -16,6 +16,7 @@ import type { Collector } from './collector.ts';
 import { countMessage } from './counts.ts';
 import type { RouterCounts } from './counts.ts';
 import type { Hints, Presence } from './hints.ts';
+import { BUSY_RETRY_MS } from './live-queue.ts';
 import type { LiveQueue } from './live-queue.ts';
 import type { Push } from './request.ts';
 
@@ -56,7 +57,6 @@ export interface Pusher {
 const APPENDS_MAX = 1000;
 /** A store that does not answer is asked again after half of this to all of it. */
 const STORE_RETRY_MS = 2000;
-const BUSY_RETRY_MS = 200;
 const ID_BYTES = 10;
 const RANDOM_BYTES = 4000;
 

@@ -38,6 +38,15 @@ export async function openStore(options: OpenStoreOptions): Promise<Store> {
   );
 }
 
+/** The store that a role's settings name. Rejects as openStore does. */
+export async function openStoreOf(
+  settings: { readonly store: string; readonly storePassword: string; readonly storeTimeoutMs: number },
+  surroundings: Pick<OpenStoreOptions, 'clock' | 'log'>,
+): Promise<Store> {
+  const { store, storePassword, storeTimeoutMs } = settings;
+  return await openStore({ url: store, password: storePassword, timeoutMs: storeTimeoutMs, ...surroundings });
+}
+
 /** Only the scheme: the rest could hold a password. */
 function scheme(url: string): string {
   return url.slice(0, Math.max(0, url.indexOf(':')) + 1).slice(0, 40);
