@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { commonSettings } from '../workloads/settings/common.ts';
 import { configSettings } from '../workloads/settings/config-source.ts';
+import { drainerSettings } from '../workloads/settings/drainer.ts';
 import { gatewaySettings } from '../workloads/settings/gateway.ts';
 import { operatorSettings } from '../workloads/settings/operator.ts';
 import { registrySettings } from '../workloads/settings/registry.ts';
@@ -43,6 +44,7 @@ export function renderSettingsPage(): string {
     section('Gateway', gatewaySettings, [commonSettings]),
     section('Registry', registrySettings, [commonSettings, configSettings]),
     section('Router', routerSettings, [commonSettings, configSettings]),
+    section('Drainer', drainerSettings, [commonSettings]),
     section('Operator', operatorSettings, []),
   ].join('\n');
 }

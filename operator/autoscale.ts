@@ -3,7 +3,8 @@
 // memory is status.autoscaling, so a restarted operator goes on where the last one was. Pure; plan.ts calls it.
 import { judgeMetrics } from './trust.ts';
 import { connectionsTarget } from './manifests/autoscaling.ts';
-import type { AutoscalingSpec, AutoscalingStatus, Cluster, Observed } from './types.ts';
+import type { AutoscalingStatus, Cluster, Observed } from './types.ts';
+import type { AutoscalingSpec } from './spec.ts';
 
 /** Need within this share of the target is no reason to move: the HPA's own tolerance. */
 const TOLERANCE = 0.1;

@@ -3,6 +3,7 @@
 import type { Assessment } from './assess.ts';
 import { sealed } from './drift.ts';
 import type { KubeObject } from './kube/port.ts';
+import { drainerDeployment } from './manifests/drainer.ts';
 import { horizontalPodAutoscaler } from './manifests/autoscaling.ts';
 import { disruptionBudgets } from './manifests/disruption.ts';
 import { gatewayHeadlessService, gatewayName, gatewayService, gatewaySet } from './manifests/gateway.ts';
@@ -12,8 +13,9 @@ import { networkPolicies } from './manifests/network.ts';
 import { configReaderBinding, configReaderRole, serviceAccounts } from './manifests/rbac.ts';
 import { registryDeployment } from './manifests/registry.ts';
 import { roleService } from './manifests/role-deployment.ts';
-import { routerDeployment } from './manifests/router.ts';
+import { routerDeployment, routerService } from './manifests/router.ts';
 import { appsConfigMap, routingConfigMap } from './manifests/routing.ts';
+import { upstreamDeployment } from './manifests/upstream.ts';
 import { evaluationStore } from './manifests/store.ts';
 import type { Cluster, Observed } from './types.ts';
 
@@ -44,10 +46,12 @@ export function desiredChildren(
     gatewayHeadlessService(cluster),
     ...gatewayOrdinals(cluster, observed, assessment).map((ordinal) => gatewayService(cluster, ordinal)),
     roleService(cluster, 'registry'),
-    roleService(cluster, 'router'),
+    routerService(cluster),
     gatewaySet(cluster, assessment.drains.replicas),
     registryDeployment(cluster),
     routerDeployment(cluster),
+    drainerDeployment(cluster),
+    ...(cluster.spec.bus === null ? [] : [upstreamDeployment(cluster)]),
     ...disruptionBudgets(cluster),
     ...(autoscaler === null ? [] : [autoscaler]),
     ...(monitor === null ? [] : [monitor]),

@@ -17,7 +17,7 @@ export interface Subject {
 
 /** @param failure of the last writes, in words; null: they went well */
 export function describeConditions(subject: Subject, failure: string | null): readonly Condition[] {
-  const { cluster, assessment } = subject;
+  const { cluster, observed, assessment } = subject;
   const facts: Readonly<Record<ConditionType, Fact>> = {
     Ready: ready(subject),
     Progressing: progressing(subject),
@@ -25,6 +25,8 @@ export function describeConditions(subject: Subject, failure: string | null): re
     Draining: draining(subject),
     Refused: yesNo(false, 'Accepted', 'The manifest is valid'),
     StoreEvaluation: storeEvaluation(cluster),
+    StoreReachable: reachable(observed, 'store'),
+    BusReachable: busReachable(cluster, observed),
     MetricsTrusted: yesNo(assessment.trust.isTrusted, assessment.trust.reason, assessment.trust.message),
   };
   return stamp(facts, cluster, assessment.nowMs);
@@ -77,7 +79,7 @@ function ready({ cluster, observed }: Subject): Fact {
   if (cluster.deletedAtMs !== null) return yesNo(false, 'Deleting', 'The cluster is being deleted');
   const missing = [
     ...(serving < needed ? [`${serving} of ${wanted} gateways serve`] : []),
-    ...missingDeployments(cluster, observed),
+    ...missingDeployments(cluster, observed, VITAL),
     ...(cluster.spec.store === null && (observed.storeSet?.status?.readyReplicas ?? 0) === 0
       ? ['the evaluation Redis is not ready']
       : []),
@@ -86,8 +88,15 @@ function ready({ cluster, observed }: Subject): Fact {
   return yesNo(true, 'Serving', `${serving} of ${wanted} gateways serve; registry and router answer`);
 }
 
-function missingDeployments(cluster: Cluster, observed: Observed): readonly string[] {
-  return (['registry', 'router'] as const)
+/** Without these nobody signs in and nothing is pushed. The others' absence is made up for, or waited for: Degraded says so. */
+const VITAL = ['registry', 'router'] as const;
+
+function missingDeployments(
+  cluster: Cluster,
+  observed: Observed,
+  roles: readonly ('registry' | 'router' | 'drainer' | 'upstream')[],
+): readonly string[] {
+  return roles
     .filter((role) => cluster.spec[role].replicas > 0 && (observed[role]?.status?.readyReplicas ?? 0) === 0)
     .map((role) => `no ${role} is ready`);
 }
@@ -127,7 +136,11 @@ function degraded({ cluster, observed, assessment }: Subject, failure: string | 
   const failing = [...gateways.map((g) => g.gateway.pod), ...observed.rolePods].flatMap((pod) => describeFailure(pod));
   if (failing.length > 0) return yesNo(true, 'PodsFailing', failing.join('; '));
   const wasReady = cluster.status?.conditions?.some((c) => c.type === 'Ready' && c.status === 'True') ?? false;
-  const missing = missingDeployments(cluster, observed);
+  const missing = missingDeployments(cluster, observed, [
+    ...VITAL,
+    'drainer',
+    ...(cluster.spec.bus === null ? [] : (['upstream'] as const)),
+  ]);
   if (wasReady && missing.length > 0) return yesNo(true, 'RolesNotReady', missing.join('; '));
   const refused = observed.appResources.filter((app) => app.problems.length > 0);
   if (refused.length > 0)
@@ -166,6 +179,30 @@ function storeEvaluation(cluster: Cluster): Fact {
     'EvaluationRedis',
     'spec.store is not set: one evaluation Redis runs here, and its data go with its pod. Set spec.store.redis to keep messages for real',
   );
+}
+
+/** What the gateways themselves say of the store or the bus. */
+function reachable(observed: Observed, what: 'store' | 'bus'): Fact {
+  const states = observed.gateways.flatMap((g) => (g.answer.kind === 'state' ? [g.answer.state] : []));
+  const name = what === 'store' ? 'Store' : 'Bus';
+  if (states.length === 0)
+    return { status: 'Unknown', reason: 'NoAnswer', message: 'No gateway answers, so nobody knows' };
+  const away = states.filter((state) => state[what] === 'away').map((state) => state.name);
+  if (away.length === 0) return yesNo(true, `${name}Answers`, `The ${what} answers every gateway`);
+  const mode =
+    what === 'store'
+      ? 'pushes go through the bus, and sessions open by their tokens and tickets alone'
+      : 'pushes go straight to every gateway, and messages of clients are kept at the gateways';
+  return yesNo(false, `${name}Away`, `The ${what} does not answer ${away.join(', ')}: ${mode}`);
+}
+
+function busReachable(cluster: Cluster, observed: Observed): Fact {
+  if (cluster.spec.bus !== null) return reachable(observed, 'bus');
+  return {
+    status: 'Unknown',
+    reason: 'NoBus',
+    message: 'spec.bus is not set: links are the only path, and messages of clients to the business are refused',
+  };
 }
 
 function namesOf(gateways: readonly GatewayPlan[]): string {

@@ -1,7 +1,7 @@
 // Reads fields of an untyped object by name and collects every problem with the field's path, what was expected and what came.
 // parse.ts and parse-app.ts use it; a field that is absent or wrong yields its default, so that one pass finds all problems.
 import { isRow } from './kube/fields.ts';
-import type { JsonObject } from './types.ts';
+import type { JsonObject } from './spec.ts';
 
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 export const DURATION = /^([0-9]+(ms|s|m|h))+$/;

@@ -100,6 +100,13 @@ export function aGatewayState(over: Partial<GatewayState> = {}): GatewayState {
     drain: null,
     resumed: 0,
     opened: 0,
+    store: 'reachable',
+    bus: 'none',
+    shedding: 0,
+    intakePaused: false,
+    drainers: 0,
+    backlogs: 0,
+    provisional: 0,
     ...over,
   };
 }
@@ -181,6 +188,8 @@ export function anObserved(over: Partial<Observed> = {}): Observed {
     storeSet: null,
     registry: null,
     router: null,
+    drainer: null,
+    upstream: null,
     services: new Map(),
     rolePods: [],
     keys: null,

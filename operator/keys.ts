@@ -8,6 +8,9 @@ import { isRow } from './kube/fields.ts';
 /** A mounted Secret reaches a pod within about 90 s and is polled every 5 s; this is several times that. */
 export const KEY_SPREAD_MS = 10 * 60_000;
 
+/** A webhook that was signed is sent again for a day at most. */
+const WEBHOOK_VALID_MS = 24 * 3_600_000;
+
 export interface KeyMaker {
   symmetric(nowIso: string): SymmetricKey;
   signing(nowIso: string): SigningKey;
@@ -36,19 +39,24 @@ export function nextKeyFiles(
     if (next.change !== null) changes.push(`${file}: ${next.change}`);
     return next.change === null ? files[file]! : JSON.stringify(next.keys);
   };
-  const held = readList(files[KEY_FILES.tokenPrivate], isPrivateKey);
-  const token = nextList(held, { ...times, validMs: times.tokenTtlMs }, (at) => maker.signing(at));
-  if (token.change !== null) changes.push(`${KEY_FILES.tokenPrivate}: ${token.change}`);
+  const signing = (file: string, validMs: number): { keys: readonly SigningKey[]; text: string; changed: boolean } => {
+    const held = readList(files[file], isPrivateKey);
+    const next = nextList(held, { ...times, validMs }, (at) => maker.signing(at));
+    if (next.change !== null) changes.push(`${file}: ${next.change}`);
+    const text = next.change === null ? files[file]! : JSON.stringify(next.keys);
+    return { keys: next.keys, text, changed: next.change !== null };
+  };
+  const token = signing(KEY_FILES.tokenPrivate, times.tokenTtlMs);
   const open = JSON.stringify(token.keys.map(({ privateJwk: _private, ...rest }) => rest));
-  if (token.change === null && files[KEY_FILES.tokenPublic] !== open)
-    changes.push(`${KEY_FILES.tokenPublic}: put right`);
+  if (!token.changed && files[KEY_FILES.tokenPublic] !== open) changes.push(`${KEY_FILES.tokenPublic}: put right`);
   return {
     files: {
-      [KEY_FILES.tokenPrivate]: token.change === null ? files[KEY_FILES.tokenPrivate]! : JSON.stringify(token.keys),
+      [KEY_FILES.tokenPrivate]: token.text,
       [KEY_FILES.tokenPublic]: open,
       [KEY_FILES.ticket]: symmetric(KEY_FILES.ticket, times.ticketTtlMs),
       [KEY_FILES.link]: symmetric(KEY_FILES.link, 0),
       [KEY_FILES.admin]: symmetric(KEY_FILES.admin, 0),
+      [KEY_FILES.webhook]: signing(KEY_FILES.webhook, WEBHOOK_VALID_MS).text,
     },
     changes,
   };

@@ -52,6 +52,8 @@ export async function observe(cluster: Cluster, deps: ObserveDeps): Promise<Obse
     storeSet: children.get(`StatefulSet/${names.store}`) ?? null,
     registry: children.get(`Deployment/${names.registry}`) ?? null,
     router: children.get(`Deployment/${names.router}`) ?? null,
+    drainer: children.get(`Deployment/${names.drainer}`) ?? null,
+    upstream: children.get(`Deployment/${names.upstream}`) ?? null,
     services: servicesOf(children),
     rolePods: pods.filter((pod) => pod.metadata.labels?.[LABEL_COMPONENT] !== 'gateway'),
     keys,
@@ -91,6 +93,8 @@ async function getNamed(kube: Kube, cluster: Cluster): Promise<readonly KubeObje
     [KINDS.serviceAccount, names.gateway],
     [KINDS.serviceAccount, names.registry],
     [KINDS.serviceAccount, names.router],
+    [KINDS.serviceAccount, names.drainer],
+    [KINDS.serviceAccount, names.upstream],
     [KINDS.role, names.config],
     [KINDS.roleBinding, names.config],
   ];

@@ -1,5 +1,6 @@
 // PushApp, from what the API server holds to the apps document's form. plan.ts leaves out an app that is refused and says so;
 // a key with its private part in it is refused, since the document is for everybody's eyes.
+import { WEBHOOK_EVENTS } from '../workloads/protocol/apps.ts';
 import type { AppDefinition } from '../workloads/protocol/apps.ts';
 import { InvalidNameError, parseAppId } from '../workloads/protocol/ids.ts';
 import { LIMITS } from '../workloads/protocol/limits.ts';
@@ -26,7 +27,13 @@ export function parseApp(object: KubeObject): Parsed<AppDefinition> {
   const quotas = spec.object('quotas');
   const messagesPerSecond = optionalCount(quotas, 'messagesPerSecond', 1_000_000);
   const devicesPerAccount = optionalCount(quotas, 'devicesPerAccount', LIMITS.accountDevicesMax);
+  const recipientsPerSecond = optionalCount(quotas, 'recipientsPerSecond', 10_000_000);
+  const bytesPerSecond = optionalCount(quotas, 'bytesPerSecond', 1_000_000_000);
+  const waitingMax = optionalCount(quotas, 'waitingMax', 1_000_000_000);
   const delivery = spec.object('delivery');
+  const attemptsMax = optionalCount(delivery, 'attempts', 100);
+  const isAckTimeoutGiven = delivery.has('ackTimeout');
+  const ackTimeoutMs = delivery.durationMs('ackTimeout', { fallback: '10s', min: '100ms', max: '10m' });
   const isTtlGiven = delivery.has('ttl');
   const ttlMs = delivery.durationMs('ttl', { fallback: '168h', min: '1s', max: '720h' });
   const app: AppDefinition = {
@@ -42,8 +49,17 @@ export function parseApp(object: KubeObject): Parsed<AppDefinition> {
     quotas: {
       ...(messagesPerSecond === null ? {} : { messagesPerSecond }),
       ...(devicesPerAccount === null ? {} : { devicesPerAccount }),
+      ...(recipientsPerSecond === null ? {} : { recipientsPerSecond }),
+      ...(bytesPerSecond === null ? {} : { bytesPerSecond }),
+      ...(waitingMax === null ? {} : { waitingMax }),
     },
-    delivery: isTtlGiven ? { ttlMs } : {},
+    delivery: {
+      ...(isTtlGiven ? { ttlMs } : {}),
+      ...(attemptsMax === null ? {} : { attemptsMax }),
+      ...(isAckTimeoutGiven ? { ackTimeoutMs } : {}),
+    },
+    ...(spec.has('webhook') ? { webhook: parseEventWebhook(spec.object('webhook')) } : {}),
+    ...(spec.has('clientMessaging') ? { clientMessaging: parseClientMessaging(spec.object('clientMessaging')) } : {}),
   };
   assertName(object.metadata.name, problems);
   return problems.length > 0 ? { kind: 'refused', problems } : { kind: 'valid', value: app };
@@ -87,6 +103,29 @@ function parseWebhook(reader: FieldReader): { readonly url: string; readonly tim
   const url = reader.text('url', { form: /^https?:\/\/\S{1,500}$/, expected: 'an http or https URL' });
   if (!reader.has('url')) reader.refuse('url', 'is required');
   return { url: url ?? '', timeoutMs: reader.durationMs('timeout', { fallback: '2s', min: '100ms', max: '30s' }) };
+}
+
+function parseEventWebhook(reader: FieldReader): NonNullable<AppDefinition['webhook']> {
+  const url = reader.text('url', { form: /^https?:\/\/\S{1,500}$/, expected: 'an http or https URL' });
+  if (!reader.has('url')) reader.refuse('url', 'is required');
+  const named = reader.texts('events', {
+    itemsMax: WEBHOOK_EVENTS.length,
+    form: new RegExp(`^(${WEBHOOK_EVENTS.join('|')})$`),
+    expected: `one of ${WEBHOOK_EVENTS.join(', ')}`,
+  });
+  return {
+    url: url ?? '',
+    timeoutMs: reader.durationMs('timeout', { fallback: '5s', min: '100ms', max: '30s' }),
+    events: reader.has('events') ? WEBHOOK_EVENTS.filter((event) => named.includes(event)) : WEBHOOK_EVENTS,
+  };
+}
+
+function parseClientMessaging(reader: FieldReader): NonNullable<AppDefinition['clientMessaging']> {
+  return {
+    pointToPoint: reader.flag('pointToPoint', false),
+    groups: reader.flag('groups', false),
+    messagesPerSecond: reader.integer('messagesPerSecond', { fallback: 10, min: 1, max: 1000 }),
+  };
 }
 
 function optionalCount(reader: FieldReader, name: string, max: number): number | null {

@@ -4,16 +4,17 @@
 import { STRATEGIES } from '../workloads/protocol/routing.ts';
 import { FieldReader } from './field-reader.ts';
 import type { KubeObject } from './kube/port.ts';
+import type { Cluster, ClusterStatus } from './types.ts';
 import type {
   AutoscalingSpec,
-  Cluster,
+  BusSpec,
   ClusterSpec,
-  ClusterStatus,
   DeploymentSpec,
   Exposure,
   PodShape,
   StoreSpec,
-} from './types.ts';
+  UpstreamHandlerSpec,
+} from './spec.ts';
 
 export type Parsed<T> =
   | { readonly kind: 'valid'; readonly value: T }
@@ -69,8 +70,12 @@ function parseSpec(spec: FieldReader): ClusterSpec {
     gateway: parseGateway(spec.object('gateway')),
     registry: parseDeployment(spec.object('registry')),
     router: parseDeployment(spec.object('router')),
+    drainer: parseDrainer(spec.object('drainer')),
+    upstream: parseUpstream(spec.object('upstream')),
     routing: parseRouting(spec.object('routing')),
     store: spec.has('store') ? parseStore(spec.object('store').object('redis')) : null,
+    bus: spec.has('bus') ? parseBus(spec.object('bus').object('kafka')) : null,
+    webhooks: { allowPrivateAddresses: spec.object('webhooks').flag('allowPrivateAddresses', false) },
     evaluationRedis: {
       image: evaluation.text('image', { form: /^\S{1,512}$/, expected: 'a container image' }) ?? 'redis:7',
       resources: evaluation.freeForm('resources'),
@@ -78,6 +83,7 @@ function parseSpec(spec: FieldReader): ClusterSpec {
     delivery: {
       ackTimeoutMs: delivery.durationMs('ackTimeout', { fallback: '10s', min: '100ms', max: '10m' }),
       windowMessages: delivery.integer('windowMessages', { fallback: 256, min: 1, max: 10_000 }),
+      backlogThreshold: delivery.integer('backlogThreshold', { fallback: 50, min: 1, max: 1000 }),
     },
     auth: {
       tokenTtlMs: auth.durationMs('tokenTtl', { fallback: '1h', min: '1s', max: '720h' }),
@@ -128,6 +134,71 @@ function parseDeployment(reader: FieldReader): DeploymentSpec {
   };
 }
 
+function parseDrainer(reader: FieldReader): ClusterSpec['drainer'] {
+  return {
+    ...parseShape(reader),
+    replicas: reader.integer('replicas', { fallback: 1, min: 0, max: 16 }),
+    entriesPerSecond: reader.integer('entriesPerSecond', { fallback: 20_000, min: 100, max: 1_000_000 }),
+  };
+}
+
+const KIND_PATTERN = /^([A-Za-z0-9._:-]{1,64}|[A-Za-z0-9._:-]{0,63}\*)$/;
+const HANDLER_TYPES = ['database', 'webhook', 'echo', 'group-chat'] as const;
+
+function parseUpstream(reader: FieldReader): ClusterSpec['upstream'] {
+  const database = reader.object('database');
+  return {
+    ...parseShape(reader),
+    replicas: reader.integer('replicas', { fallback: 1, min: 0, max: 64 }),
+    handlers: reader.list('handlers', 32, (item, path) => parseHandler(new FieldReader(item, path, reader.problems))),
+    databaseRef: parseSecretKey(database, 'secretRef', 'url'),
+  };
+}
+
+function parseHandler(reader: FieldReader): UpstreamHandlerSpec | null {
+  const kinds = reader.texts('kinds', {
+    itemsMax: 32,
+    form: KIND_PATTERN,
+    expected: 'a kind of message or a prefix ending in *',
+  });
+  if (kinds.length === 0) reader.refuse('kinds', 'expected at least one kind; * takes all');
+  const type = reader.choice('type', HANDLER_TYPES, 'database');
+  if (!reader.has('type')) reader.refuse('type', `is required: one of ${HANDLER_TYPES.join(', ')}`);
+  const url = reader.text('url', { form: /^https?:\/\/\S{1,500}$/, expected: 'an http or https URL' });
+  if (type === 'webhook' && url === null) reader.refuse('url', 'is required with type webhook');
+  return { kinds, type, url };
+}
+
+function parseBus(kafka: FieldReader): BusSpec {
+  const brokers = kafka.texts('brokers', { itemsMax: 64, form: HOST_PORT, expected: 'host:port' });
+  if (brokers.length === 0) kafka.refuse('brokers', 'expected at least one host:port');
+  const username = kafka.text('username', { form: /^\S{1,128}$/, expected: 'a user name' });
+  const secretRef = parseSecretKey(kafka, 'secretRef', 'password');
+  if ((username === null) !== (secretRef === null))
+    kafka.refuse('username', 'expected username and secretRef together, or neither');
+  return {
+    brokers,
+    tls: kafka.flag('tls', false),
+    username,
+    secretRef,
+    partitions: kafka.integer('partitions', { fallback: 12, min: 1, max: 1000 }),
+    replicationFactor: kafka.integer('replicationFactor', { fallback: 3, min: 1, max: 9 }),
+  };
+}
+
+/** Secret and key; null when the reference is left out. */
+function parseSecretKey(
+  reader: FieldReader,
+  field: string,
+  keyFallback: string,
+): { readonly name: string; readonly key: string } | null {
+  const secret = reader.object(field);
+  const name = secret.text('name', { form: OBJECT_NAME, expected: "a Secret's name" });
+  const key = secret.text('key', { form: /^[A-Za-z0-9._-]{1,253}$/, expected: "a Secret's key" }) ?? keyFallback;
+  if (reader.has(field) && name === null) secret.refuse('name', 'is required');
+  return name === null ? null : { name, key };
+}
+
 function parseExposure(reader: FieldReader): Exposure {
   return {
     type: reader.choice('type', ['ClusterIP', 'NodePort'], 'ClusterIP'),
@@ -159,11 +230,7 @@ function parseStore(redis: FieldReader): StoreSpec {
   if (mode === 'single' && addresses.length > 1)
     redis.refuse('addresses', 'expected one address with mode single; for several set mode to sentinel or cluster');
   if (mode === 'sentinel' && masterName === null) redis.refuse('masterName', 'is required with mode sentinel');
-  const secret = redis.object('secretRef');
-  const name = secret.text('name', { form: OBJECT_NAME, expected: "a Secret's name" });
-  const key = secret.text('key', { form: /^[A-Za-z0-9._-]{1,253}$/, expected: "a Secret's key" }) ?? 'password';
-  if (redis.has('secretRef') && name === null) secret.refuse('name', 'is required');
-  return { mode, addresses, masterName, secretRef: name === null ? null : { name, key } };
+  return { mode, addresses, masterName, secretRef: parseSecretKey(redis, 'secretRef', 'password') };
 }
 
 function parseAutoscaling(reader: FieldReader): AutoscalingSpec {

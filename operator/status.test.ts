@@ -24,6 +24,7 @@ function observing(over: Partial<Observed> = {}): Observed {
     storeSet: ready,
     registry: ready,
     router: ready,
+    drainer: ready,
     routing: aRouting([aRow(0), aRow(1)]),
     gateways: [aGateway(0), aGateway(1)],
     ...over,
@@ -159,5 +160,45 @@ describe('describeRefusal', () => {
       ['True', 'a: wrong; b: wrong', 3],
     );
     assert.equal(new Set(refused.conditions?.map((c) => c.type)).size, refused.conditions?.length);
+  });
+});
+
+describe('what the gateways say of store and bus', () => {
+  const bus = { kafka: { brokers: ['k:9092'] } };
+  const away = [aGateway(0), aGateway(1, { answer: answering({ store: 'away', bus: 'away' }) })];
+  const both = aCluster({ bus });
+
+  it('is True while every one that answers reaches them', () => {
+    const gateways = [aGateway(0, { answer: answering({ bus: 'reachable' }) }), aGateway(1, { answer: SILENT })];
+    const status = statusOf(observing({ gateways }), both);
+    assert.deepEqual(
+      [conditionOf(status, 'StoreReachable'), conditionOf(status, 'BusReachable')],
+      ['True StoreAnswers', 'True BusAnswers'],
+    );
+  });
+
+  it('is False as soon as one does not, and says what is done meanwhile', () => {
+    const status = statusOf(observing({ gateways: away }), both);
+    assert.deepEqual(
+      [conditionOf(status, 'StoreReachable'), conditionOf(status, 'BusReachable')],
+      ['False StoreAway', 'False BusAway'],
+    );
+    assert.match(status.conditions.find((c) => c.type === 'StoreReachable')!.message, /pushes go through the bus/);
+  });
+
+  it('is Unknown without an answer, and without a bus', () => {
+    const status = statusOf(observing({ gateways: [aGateway(0, { answer: SILENT })] }));
+    assert.deepEqual(
+      [conditionOf(status, 'StoreReachable'), conditionOf(status, 'BusReachable')],
+      ['Unknown NoAnswer', 'Unknown NoBus'],
+    );
+  });
+
+  it('a drainer that is missing makes it Degraded, not unready', () => {
+    const status = statusOf(observing({ drainer: null }), aCluster({}, { status: statusOf(observing()) }));
+    assert.deepEqual(
+      [conditionOf(status, 'Ready'), conditionOf(status, 'Degraded')],
+      ['True Serving', 'True RolesNotReady'],
+    );
   });
 });

@@ -2,90 +2,12 @@
 // reports. parse.ts makes the first, observe.ts the second, plan.ts the actions, status.ts the status. Pure types.
 import type { GatewayState, DrainRequest } from '../workloads/protocol/admin.ts';
 import type { AppDefinition } from '../workloads/protocol/apps.ts';
-import type { RoutingDocument, Strategy } from '../workloads/protocol/routing.ts';
+import type { RoutingDocument } from '../workloads/protocol/routing.ts';
 import type { Address, Kind, KubeObject } from './kube/port.ts';
+import type { ClusterSpec, JsonObject } from './spec.ts';
 import type { DataView, DeploymentView, PodView, ServiceView, StatefulSetView } from './kube/objects.ts';
 
-// ---- the resource, parsed: every default filled in, every duration in ms ----
-
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-export interface Exposure {
-  readonly type: 'ClusterIP' | 'NodePort';
-  /** Client address with {name}, {namespace}, {ordinal}, {hostIP}, {nodePort}, {clusterIP} filled in; wins over the type's own. */
-  readonly addressTemplate: string | null;
-}
-
-/** What any workload may be given for its pods. */
-export interface PodShape {
-  readonly resources: JsonObject;
-  readonly scheduling: JsonObject;
-  /** Merged over the pod template that the operator builds. */
-  readonly podTemplate: JsonObject;
-}
-
-export interface GatewaySpec extends PodShape {
-  readonly replicas: number;
-  readonly connectionsPerGateway: number;
-  readonly transports: readonly 'websocket'[];
-  readonly exposure: Exposure;
-  readonly heartbeatIntervalMs: number;
-}
-export interface DeploymentSpec extends PodShape {
-  readonly replicas: number;
-  readonly exposure: Exposure;
-}
-
-export interface StoreSpec {
-  readonly mode: 'single' | 'sentinel' | 'cluster';
-  readonly addresses: readonly string[];
-  readonly masterName: string | null;
-  /** Secret and key of the password; null: none. */
-  readonly secretRef: { readonly name: string; readonly key: string } | null;
-}
-
-export interface AutoscalingSpec {
-  readonly engine: 'hpa' | 'builtin';
-  readonly minReplicas: number;
-  readonly maxReplicas: number;
-  /** Percent of connectionsPerGateway. */
-  readonly targetUtilization: number;
-  readonly scaleOutStabilizationMs: number;
-  readonly scaleInStabilizationMs: number;
-}
-
-export interface ClusterSpec {
-  readonly image: string;
-  readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
-  readonly imagePullSecrets: readonly string[];
-  readonly gateway: GatewaySpec;
-  readonly registry: DeploymentSpec;
-  readonly router: DeploymentSpec;
-  readonly routing: {
-    readonly strategy: Strategy;
-    /** By hand: gateway name → 0–1000. */
-    readonly weights: Readonly<Record<string, number>>;
-    /** Weights of the other gateways are tuned from live connections. */
-    readonly auto: boolean;
-  };
-  /** Null: the operator runs an evaluation Redis. */
-  readonly store: StoreSpec | null;
-  readonly evaluationRedis: { readonly image: string; readonly resources: JsonObject };
-  readonly delivery: { readonly ackTimeoutMs: number; readonly windowMessages: number };
-  readonly auth: { readonly tokenTtlMs: number; readonly ticketTtlMs: number; readonly keyRotationMs: number };
-  readonly disruption: {
-    readonly reconnectsPerSecond: number;
-    readonly drainDeadlineMs: number;
-    readonly maxUnavailable: number;
-  };
-  readonly autoscaling: AutoscalingSpec | null;
-  readonly observability: {
-    readonly podMonitor: boolean;
-    readonly podMonitorLabels: Readonly<Record<string, string>>;
-    readonly prometheusUrl: string | null;
-    readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
-  };
-}
+// ---- the resource, parsed ----
 
 /** A PushCluster that parse.ts accepted. */
 export interface Cluster {
@@ -132,8 +54,10 @@ export interface Observed {
   readonly storeSet: StatefulSetView | null;
   readonly registry: DeploymentView | null;
   readonly router: DeploymentView | null;
+  readonly drainer: DeploymentView | null;
+  readonly upstream: DeploymentView | null;
   readonly services: ReadonlyMap<string, ServiceView>;
-  /** Pods of registry and router. */
+  /** Pods of every role but the gateways. */
   readonly rolePods: readonly PodView[];
   readonly keys: DataView | null;
   /** What the routing ConfigMap holds; null when there is none or it cannot be read. */
@@ -196,6 +120,8 @@ export type ConditionType =
   | 'Draining'
   | 'Refused'
   | 'StoreEvaluation'
+  | 'StoreReachable'
+  | 'BusReachable'
   | 'MetricsTrusted';
 
 export interface Condition {
@@ -278,13 +204,15 @@ export const ANNOTATION_CLIENT_ADDRESS = 'pushcluster.io/client-address';
 /** On a Deployment or its Service: `http://host:port` of registry or router, winning over the Service (embedded). */
 export const ANNOTATION_HTTP_ADDRESS = 'pushcluster.io/http-address';
 
-export type Component = 'gateway' | 'registry' | 'router' | 'store';
+export type Component = 'gateway' | 'registry' | 'router' | 'drainer' | 'upstream' | 'store';
 
 /** Names of a cluster's children. */
 export interface ChildNames {
   readonly gateway: string;
   readonly registry: string;
   readonly router: string;
+  readonly drainer: string;
+  readonly upstream: string;
   readonly store: string;
   readonly routing: string;
   readonly apps: string;
@@ -296,6 +224,8 @@ export function childNames(cluster: string): ChildNames {
     gateway: `${cluster}-gateway`,
     registry: `${cluster}-registry`,
     router: `${cluster}-router`,
+    drainer: `${cluster}-drainer`,
+    upstream: `${cluster}-upstream`,
     store: `${cluster}-redis`,
     routing: `${cluster}-routing`,
     apps: `${cluster}-apps`,

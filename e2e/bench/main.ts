@@ -3,9 +3,14 @@
 import { parseArgs } from 'node:util';
 import { FANOUT_SHAPES, fanout } from './fanout.ts';
 import type { FanoutShape } from './fanout.ts';
+import { BATCH_DEFAULTS, batch } from './batch.ts';
 import { idle } from './idle.ts';
+import { PUSH100K_DEFAULTS, push100k } from './push100k.ts';
+import { redis } from './redis.ts';
 import { MissingPartError } from './stage.ts';
 import type { StoreKind } from './stage.ts';
+import { STAMPEDE_DEFAULTS, stampede } from './stampede.ts';
+import { TOPICS_DEFAULTS, topics } from './topics.ts';
 import { UNICAST_DEFAULTS, unicast } from './unicast.ts';
 import { describeMachine } from './usage.ts';
 
@@ -16,6 +21,15 @@ const USAGE = `npm run bench -- <name> [--json] [options]
             --messages, --batch and --in-flight measure one shape instead of ${FANOUT_SHAPES.map(({ inFlight }) => inFlight).join(', ')} in flight
   unicast   durable through the push API, acked: messagesPerSecond, p50Ms, p99Ms, lost
             --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}
+  push100k  one request for ${PUSH100K_DEFAULTS.recipients.toLocaleString('en')} online devices over ${PUSH100K_DEFAULTS.gateways} gateways: acceptedMs, lastAckMs, lost
+            --recipients  --gateways  --text-bytes ${PUSH100K_DEFAULTS.textBytes}
+  topics    ${TOPICS_DEFAULTS.topics} topics, each written once a second, ${TOPICS_DEFAULTS.clients} clients that hear ${TOPICS_DEFAULTS.each} of them each: deliveriesPerSecond, p99Ms, lost
+            --each  --class live|durable  --seconds ${TOPICS_DEFAULTS.seconds}  --rate ${TOPICS_DEFAULTS.rate}  --topics  --clients  --gateways 1  --centrifugo PATH
+  batch     live messages in batches of ${BATCH_DEFAULTS.batch} as fast as they are taken, each to --hearers ${BATCH_DEFAULTS.hearers} clients: deliveriesPerSecond
+            --hearers  --seconds ${BATCH_DEFAULTS.seconds}
+  stampede  ${STAMPEDE_DEFAULTS.returning.toLocaleString('en')} clients return at once, ${STAMPEDE_DEFAULTS.backlog} messages waiting for each, while others live on: livePhases, secondsUntilAllHadTheirs
+            --clients  --backlog  --gateways  --seconds
+  redis     appends and route look-ups, one in flight against pipelined: factor
 
   --set NAME=VALUE   in the gateway's environment, for trials: NODE_OPTIONS=…, PUSHCLUSTER_…`;
 
@@ -28,6 +42,18 @@ const { values, positionals } = parseArgs({
     'in-flight': { type: 'string' },
     requests: { type: 'string' },
     store: { type: 'string' },
+    recipients: { type: 'string' },
+    gateways: { type: 'string' },
+    'text-bytes': { type: 'string' },
+    each: { type: 'string' },
+    class: { type: 'string' },
+    seconds: { type: 'string' },
+    rate: { type: 'string' },
+    topics: { type: 'string' },
+    clients: { type: 'string' },
+    hearers: { type: 'string' },
+    backlog: { type: 'string' },
+    centrifugo: { type: 'string' },
     set: { type: 'string', multiple: true, default: [] },
   },
 });
@@ -46,6 +72,49 @@ const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
       },
       gatewayEnvironment(),
     ),
+  push100k: () =>
+    push100k(
+      {
+        recipients: number(values.recipients, PUSH100K_DEFAULTS.recipients),
+        gateways: number(values.gateways, PUSH100K_DEFAULTS.gateways),
+        textBytes: number(values['text-bytes'], PUSH100K_DEFAULTS.textBytes),
+      },
+      gatewayEnvironment(),
+    ),
+  topics: () =>
+    topics(
+      {
+        topics: number(values.topics, TOPICS_DEFAULTS.topics),
+        clients: number(values.clients, TOPICS_DEFAULTS.clients),
+        each: number(values.each, TOPICS_DEFAULTS.each),
+        class: values.class === 'durable' ? 'durable' : 'live',
+        seconds: number(values.seconds, TOPICS_DEFAULTS.seconds),
+        rate: number(values.rate, TOPICS_DEFAULTS.rate),
+        gateways: number(values.gateways, TOPICS_DEFAULTS.gateways),
+        centrifugo: values.centrifugo ?? null,
+      },
+      gatewayEnvironment(),
+    ),
+  batch: () =>
+    batch(
+      {
+        ...BATCH_DEFAULTS,
+        hearers: number(values.hearers, BATCH_DEFAULTS.hearers),
+        seconds: number(values.seconds, BATCH_DEFAULTS.seconds),
+      },
+      gatewayEnvironment(),
+    ),
+  stampede: () =>
+    stampede(
+      {
+        returning: number(values.clients, STAMPEDE_DEFAULTS.returning),
+        backlog: number(values.backlog, STAMPEDE_DEFAULTS.backlog),
+        gateways: number(values.gateways, STAMPEDE_DEFAULTS.gateways),
+        seconds: number(values.seconds, STAMPEDE_DEFAULTS.seconds),
+      },
+      gatewayEnvironment(),
+    ),
+  redis: () => redis(),
 };
 
 function gatewayEnvironment(): Readonly<Record<string, string>> {

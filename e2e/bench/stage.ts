@@ -2,8 +2,6 @@
 // its own from dist/. The registry is not needed: tokens are minted here with the same keys.
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { APPS_KEY } from '../../workloads/protocol/apps.ts';
@@ -14,8 +12,10 @@ import type { RoutingDocument } from '../../workloads/protocol/routing.ts';
 import { aManualClock } from '../../workloads/runtime/clock.ts';
 import { generateKeyFiles, openKeys, signToken } from '../../workloads/runtime/credentials.ts';
 import { silentLog } from '../../workloads/runtime/log.ts';
+import { freePort } from './free-port.ts';
 import { startProcess } from './processes.ts';
 import type { StartedProcess } from './processes.ts';
+import { cpuSeconds } from './usage.ts';
 
 /** An SQLite file belongs to one process: only for benches without a router. */
 export type StoreKind = 'sqlite' | 'redis-everysec' | 'redis-always';
@@ -25,11 +25,18 @@ export interface StageOptions {
   /** Devices that get a token, `dev-0` …; one for each connection. */
   readonly devices: number;
   readonly router: boolean;
+  /** Whether a drainer runs; default: none. */
+  readonly drainer?: boolean;
+  /** Default 1; connections are spread over them. */
+  readonly gateways?: number;
   /** Settings of the gateway beside the stage's own. */
   readonly gateway?: Readonly<Record<string, string>>;
 }
+export type StartedGateway = StartedProcess & { readonly clientPort: number; readonly adminPort: number };
 export interface Stage {
-  readonly gateway: StartedProcess & { readonly clientPort: number; readonly adminPort: number };
+  /** The first. */
+  readonly gateway: StartedGateway;
+  readonly gateways: readonly StartedGateway[];
   /** Null where the stage has none. */
   readonly router: (StartedProcess & { readonly url: string }) | null;
   readonly store: StartedProcess | null;
@@ -42,6 +49,8 @@ export interface Stage {
 }
 
 export const APP = parseAppId('bench');
+/** Before the number of one of many topics; load.c knows it. */
+export const APP_TOPICS = 'b/';
 const CLUSTER = 'bench';
 const ROOT = join(import.meta.dirname, '../..');
 const TOKEN_TTL_S = 24 * 3600;
@@ -71,10 +80,18 @@ export async function startStage(options: StageOptions): Promise<Stage> {
       PUSHCLUSTER_KEYS_DIR: join(folder, 'keys'),
       PUSHCLUSTER_ADMIN_PORT: '0',
     };
-    const gateway = await startGateway(base, options, started);
+    const gateways: StartedGateway[] = [];
+    for (let i = 0; i < (options.gateways ?? 1); i++)
+      gateways.push(await startGateway(base, { ...options, ordinal: i }, started));
+    if (options.drainer === true) await startDrainer(base, started);
     const router = options.router ? await startRouter(base, folder, started) : null;
-    const settings = { store: options.store, connections: options.devices, ...options.gateway };
-    return { gateway, router, store: store.process, apiKey, tokensFile, settings, stop };
+    const settings = {
+      store: options.store,
+      connections: options.devices,
+      gateways: gateways.length,
+      ...options.gateway,
+    };
+    return { gateway: gateways[0]!, gateways, router, store: store.process, apiKey, tokensFile, settings, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -83,12 +100,12 @@ export async function startStage(options: StageOptions): Promise<Stage> {
 
 async function startGateway(
   base: Readonly<Record<string, string>>,
-  options: StageOptions,
+  options: StageOptions & { readonly ordinal: number },
   started: StartedProcess[],
-): Promise<Stage['gateway']> {
+): Promise<StartedGateway> {
   const env = {
     ...base,
-    PUSHCLUSTER_GATEWAY_NAME: 'bench-gateway-0',
+    PUSHCLUSTER_GATEWAY_NAME: `bench-gateway-${options.ordinal}`,
     PUSHCLUSTER_LINK_HOST: '127.0.0.1',
     PUSHCLUSTER_CLIENT_PORT: '0',
     PUSHCLUSTER_LINK_PORT: '0',
@@ -114,6 +131,11 @@ async function startRouter(
   };
   const { process, ports } = await startRole('e2e/bench/router-process.js', env, started);
   return { ...process, url: `http://127.0.0.1:${ports['http'] ?? 0}` };
+}
+
+async function startDrainer(base: Readonly<Record<string, string>>, started: StartedProcess[]): Promise<void> {
+  const env = { ...base, PUSHCLUSTER_DRAINER_NAME: 'bench-drainer', PUSHCLUSTER_LINK_HOST: '127.0.0.1' };
+  await startRole('workloads/drainer/main.js', env, started);
 }
 
 async function startRole(
@@ -146,17 +168,6 @@ async function startStore(
   });
   started.push(redis);
   return { url: `redis://127.0.0.1:${port}`, process: redis };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function writeDocuments(folder: string, apiKey: string): void {
@@ -205,9 +216,30 @@ function writeTokens(folder: string, count: number): string {
   return file;
 }
 
-/** A counter or gauge of the gateway, summed over its labels; NaN when it has none of that name. */
-export async function gatewayMetric(stage: Stage, name: string): Promise<number> {
-  const answer = await fetch(`http://127.0.0.1:${stage.gateway.adminPort}/metrics`);
+/** CPU seconds so far of each part of the stage, and of the load generator. */
+export function cpuOf(stage: Stage, load: { readonly pid: number }): Readonly<Record<string, number>> {
+  const gateways = stage.gateways.reduce((sum, gateway) => sum + cpuSeconds(gateway.pid), 0);
+  return {
+    gateways,
+    ...(stage.router === null ? {} : { router: cpuSeconds(stage.router.pid) }),
+    ...(stage.store === null ? {} : { redis: cpuSeconds(stage.store.pid) }),
+    load: cpuSeconds(load.pid),
+  };
+}
+
+/** What was used between two readings of cpuOf. */
+export function cpuBetween(
+  before: Readonly<Record<string, number>>,
+  after: Readonly<Record<string, number>>,
+): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    Object.entries(after).map(([name, value]) => [name, Number((value - (before[name] ?? 0)).toFixed(2))]),
+  );
+}
+
+/** A counter or gauge of a gateway, the first unless told, summed over its labels; NaN when it has none of that name. */
+export async function gatewayMetric(stage: Stage, name: string, ordinal = 0): Promise<number> {
+  const answer = await fetch(`http://127.0.0.1:${stage.gateways[ordinal]!.adminPort}/metrics`);
   const rows = (await answer.text())
     .split('\n')
     .filter((row) => row.startsWith(`${name} `) || row.startsWith(`${name}{`));

@@ -24,7 +24,7 @@ export async function buildPart(part: Part, source: GoSource): Promise<void> {
   const stamps = (source.stamp ?? []).map((stamp) => ` -X ${stamp}`).join('');
   const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false', '-ldflags', `-s -w${stamps}`];
   if (source.tags !== undefined) flags.push('-tags', source.tags.join(','));
-  const { code, output } = await runGo(['build', ...flags, '-o', draft, source.package], groupSource(source.group));
+  const { code, output } = await runGo(['build', ...flags, '-o', draft, source.package], groupSource(source));
   if (code !== 0) {
     rmSync(draft, { force: true });
     const tail = output.trimEnd().split('\n').slice(-shownLines).join('\n');

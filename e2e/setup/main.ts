@@ -1,10 +1,11 @@
 // `npm run setup`: gets every part that a machine needs for the e2e tests and for nothing else. Idempotent; with
-// everything there it only looks (well under 2 s). Packages first (seconds), then the Go programs (minutes, cold).
+// everything there it only looks (well under 2 s). Packages first (seconds), then jars and the Go programs (minutes, cold).
 
 import { parseArgs } from 'node:util';
 import { buildPart } from './build.ts';
 import { dropOldVersions } from './cache.ts';
 import { installPackages } from './debian.ts';
+import { copyJars } from './maven.ts';
 import { findPart, groupOf, groups, hasPart, parts } from './parts.ts';
 import type { Part } from './parts.ts';
 import { cacheFolder } from './settings.ts';
@@ -59,16 +60,18 @@ async function getPackages(missing: readonly Part[], options: Options): Promise<
 }
 
 async function getPrograms(missing: readonly Part[], options: Options): Promise<void> {
-  const toBuild = missing.filter((part) => part.source.kind === 'go');
+  const toBuild = missing.filter((part) => part.source.kind !== 'debian');
   for (const [index, part] of toBuild.entries()) {
-    if (part.source.kind !== 'go') continue;
+    const { source } = part;
+    if (source.kind === 'debian') continue;
     const label = `[${index + 1}/${toBuild.length}] ${part.name}`;
     say(options, `${label} … about ${part.seconds} s when nothing is cached`);
     const before = Date.now();
-    await buildPart(part, part.source);
-    say(options, `${label} built in ${seconds(before)}`);
+    if (source.kind === 'go') await buildPart(part, source);
+    else await copyJars(part, source);
+    say(options, `${label} made in ${seconds(before)}`);
     const isGroupDone = parts.filter((other) => groupOf(other) === groupOf(part)).every(({ name }) => hasPart(name));
-    if (isGroupDone) dropOldVersions(groupOf(part));
+    if (isGroupDone) dropOldVersions(source);
   }
 }
 

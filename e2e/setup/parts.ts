@@ -1,6 +1,6 @@
 // The table of what a machine needs for the e2e tests: what each part is for and where it comes from.
 // main.ts gets them; tests ask `findPart` for a path, or `missingPart` for the reason to skip. To add a program
-// built from Go (KEDA, toxiproxy), add its folder under go/ and its rows here; nothing else changes.
+// built from Go (KEDA, toxiproxy), add its folder under go/ and its rows here; nothing else changes. So with jars under java/.
 
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
@@ -18,6 +18,12 @@ export interface GoSource {
   readonly stamp?: readonly string[];
 }
 
+/** Jars of a pinned pom: the group's folder under java/. The part is a launcher that runs any main class of theirs. */
+export interface MavenSource {
+  readonly kind: 'maven';
+  readonly group: string;
+}
+
 /** Installed from a Debian package; any program of that name on the machine will do. */
 export interface DebianSource {
   readonly kind: 'debian';
@@ -28,7 +34,7 @@ export interface DebianSource {
 export interface Part {
   readonly name: string;
   readonly for: string;
-  readonly source: GoSource | DebianSource;
+  readonly source: GoSource | MavenSource | DebianSource;
   readonly seconds: number;
   /** Skip the build where the machine has any version of the program already. */
   readonly acceptInstalled?: boolean;
@@ -77,6 +83,11 @@ export const parts: readonly Part[] = [
   debian('promtool', 'checks the rules that the chart ships', 'prometheus'),
   debian('redis-server', 'the store', 'redis-server'),
   debian('redis-cli', 'makes and inspects a Redis cluster', 'redis-tools'),
+  debian('java', 'runs Kafka', 'openjdk-17-jre-headless'),
+  debian('mvn', 'gets Kafka’s jars', 'maven'),
+  debian('postgres', 'the database that upstream messages are stored in', 'postgresql'),
+  debian('initdb', 'makes an empty one', 'postgresql'),
+  { name: 'kafka', for: 'the bus', source: { kind: 'maven', group: 'kafka' }, seconds: 40 },
   kubernetes('kube-apiserver', 'the Kubernetes API', 245),
   kubernetes('kube-controller-manager', 'StatefulSets, endpoints, the HPA', 55),
   kubernetes('kube-scheduler', 'puts pods on nodes', 5),
@@ -111,17 +122,17 @@ export const parts: readonly Part[] = [
   go('helm', 'installs the chart as a user does', { group: 'helm', package: 'helm.sh/helm/v3/cmd/helm', seconds: 60 }),
 ];
 
-/** Group names for `--only`: each folder under go/, and `debian`. */
+/** Group names for `--only`: each folder under go/ and java/, and `debian`. */
 export const groups: readonly string[] = [...new Set(parts.map((part) => groupOf(part)))];
 
-/** The group that gets a part: `debian` or the folder under go/. */
+/** The group that gets a part: `debian` or the folder under go/ or java/. */
 export function groupOf(part: Part): string {
-  return part.source.kind === 'go' ? part.source.group : 'debian';
+  return part.source.kind === 'debian' ? 'debian' : part.source.group;
 }
 
-/** Where a part's own file lies or will lie in the cache; only for parts built from Go. */
+/** Where a part's own file lies or will lie in the cache; none for Debian's. */
 export function builtPath(part: Part): string | undefined {
-  return part.source.kind === 'go' ? join(groupFolder(part.source.group), part.name) : undefined;
+  return part.source.kind === 'debian' ? undefined : join(groupFolder(part.source), part.name);
 }
 
 /** The path of a part's program, or undefined when it has to be got first. Costs a few stat calls. */

@@ -2,6 +2,7 @@
 // cluster told the command that runs inside it. Everything else takes these as values.
 // Called by e2e/setup and e2e/cluster; scenarios read `liveCluster()` in e2e/cluster/live.ts instead.
 
+import { existsSync, readdirSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 
@@ -15,11 +16,18 @@ export function cacheFolder(): string {
 
 /**
  * The folders a program is looked for in: PATH, then the administrator's folders, which PATH lacks for plain
- * users, then where Debian keeps the CNI plugins.
+ * users, then where Debian keeps the CNI plugins and, by version, PostgreSQL.
  */
 export function programFolders(): readonly string[] {
   const path = (process.env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
-  return [...new Set([...path, '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/usr/lib/cni'])];
+  const system = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/usr/lib/cni'];
+  return [...new Set([...path, ...system, ...postgresFolders()])];
+}
+
+function postgresFolders(): readonly string[] {
+  const root = '/usr/lib/postgresql';
+  if (!existsSync(root)) return [];
+  return readdirSync(root).map((version) => join(root, version, 'bin'));
 }
 
 /** The kubeconfig of a cluster that is already there (kind, k3s, a real one), or undefined. */

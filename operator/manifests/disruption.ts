@@ -11,6 +11,8 @@ export function disruptionBudgets(cluster: Cluster): readonly KubeObject[] {
     budget(cluster, 'gateway', cluster.spec.disruption.maxUnavailable),
     budget(cluster, 'registry', 1),
     budget(cluster, 'router', 1),
+    budget(cluster, 'drainer', 1),
+    ...(cluster.spec.bus === null ? [] : [budget(cluster, 'upstream', 1)]),
   ];
 }
 

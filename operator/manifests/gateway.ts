@@ -18,6 +18,9 @@ const STOP_GRACE_MS = 540_000;
  */
 const STOP_RATE_PER_SECOND = 100;
 
+/** Keeps messages of clients while the bus is away; survives the container, not the pod. */
+const SCRATCH_DIR = '/var/lib/pushcluster';
+
 /** Name of the gateway with an ordinal: its pod's, and its Service's. */
 export function gatewayName(cluster: Cluster, ordinal: number): string {
   return `${childNames(cluster.name).gateway}-${ordinal}`;
@@ -42,12 +45,15 @@ export function gatewayTemplate(cluster: Cluster): Readonly<Record<string, unkno
       PUSHCLUSTER_HEARTBEAT_INTERVAL_MS: String(gateway.heartbeatIntervalMs),
       PUSHCLUSTER_ACK_TIMEOUT_MS: String(delivery.ackTimeoutMs),
       PUSHCLUSTER_WINDOW_MESSAGES_MAX: String(delivery.windowMessages),
+      PUSHCLUSTER_BACKLOG_THRESHOLD: String(delivery.backlogThreshold),
+      PUSHCLUSTER_UPSTREAM_BUFFER_DIR: SCRATCH_DIR,
       PUSHCLUSTER_TICKET_TTL_MS: String(auth.ticketTtlMs),
       PUSHCLUSTER_STOP_GRACE_MS: String(STOP_GRACE_MS),
       PUSHCLUSTER_STOP_RATE_PER_SECOND: String(STOP_RATE_PER_SECOND),
     },
     keyFiles: ['tokenPublic', 'ticket', 'link', 'admin'],
     terminationGraceSeconds: TERMINATION_GRACE_SECONDS,
+    scratch: SCRATCH_DIR,
   });
 }
 

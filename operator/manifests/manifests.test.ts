@@ -11,6 +11,7 @@ import type { ServiceView } from '../kube/objects.ts';
 import { ANNOTATION_CLIENT_ADDRESS, ANNOTATION_HTTP_ADDRESS } from '../types.ts';
 import type { Cluster } from '../types.ts';
 import { horizontalPodAutoscaler } from './autoscaling.ts';
+import { drainerDeployment } from './drainer.ts';
 import { disruptionBudgets } from './disruption.ts';
 import { gatewayAddress, gatewayHeadlessService, gatewayService, gatewaySet } from './gateway.ts';
 import { podMonitor } from './monitoring.ts';
@@ -19,6 +20,7 @@ import { configReaderBinding, configReaderRole, serviceAccounts } from './rbac.t
 import { registryDeployment } from './registry.ts';
 import { roleAddress, roleService } from './role-deployment.ts';
 import { routerDeployment } from './router.ts';
+import { upstreamDeployment } from './upstream.ts';
 import { storeUrl } from './store-address.ts';
 import { evaluationStore } from './store.ts';
 
@@ -60,6 +62,8 @@ const roles: readonly (readonly [string, (c: Cluster) => KubeObject])[] = [
   ['gateway', (c) => gatewaySet(c, 2)],
   ['registry', registryDeployment],
   ['router', routerDeployment],
+  ['drainer', drainerDeployment],
+  ['upstream', upstreamDeployment],
 ];
 
 describe('pods of every role', () => {
@@ -124,14 +128,16 @@ describe('pods of every role', () => {
     assert.deepEqual(files, {
       gateway: ['token-public.json', 'ticket.json', 'link.json', 'admin.json'],
       registry: ['token-private.json', 'token-public.json'],
-      router: ['link.json'],
+      router: ['link.json', 'webhook.json'],
+      drainer: ['link.json'],
+      upstream: ['link.json', 'admin.json', 'webhook.json'],
     });
   });
 
-  it('gateways have no token of the API server; registry and router do', () => {
+  it('only registry and router have a token of the API server', () => {
     assert.deepEqual(
       roles.map(([, build]) => podOf(build(cluster)).automountServiceAccountToken),
-      [false, true, true],
+      [false, true, true, false, false],
     );
   });
 
@@ -236,11 +242,11 @@ describe('the rest', () => {
     assert.ok(serviceAccounts(cluster).every((account) => account['automountServiceAccountToken'] === false));
   });
 
-  it('evictions are bounded by maxUnavailable for gateways, by 1 for registry and router', () => {
+  it('evictions are bounded by maxUnavailable for gateways, by 1 for the other roles', () => {
     const most = disruptionBudgets(aCluster({ disruption: { maxUnavailable: 3 } })).map(
       (b) => (b['spec'] as { maxUnavailable: number }).maxUnavailable,
     );
-    assert.deepEqual(most, [3, 1, 1]);
+    assert.deepEqual(most, [3, 1, 1, 1]);
   });
 
   it('the HPA aims at the PushCluster, on connections, with target, bounds and stabilisation', () => {
@@ -277,10 +283,17 @@ describe('the rest', () => {
     assert.equal(podMonitor(aCluster({ observability: { podMonitor: { enabled: false } } })), null);
   });
 
-  it('links come from routers only', () => {
-    const [gateway] = networkPolicies(cluster);
-    assert.match(JSON.stringify(gateway?.['spec']), /"port":"link".*"app.kubernetes.io\/component":"router"/);
-    assert.equal(networkPolicies(aCluster({ store: { redis: { addresses: ['a:1'] } } })).length, 1);
+  it('links come from roles of this cluster only', () => {
+    const [gateway, router] = networkPolicies(cluster);
+    const peers = (policy: KubeObject | undefined): readonly string[] =>
+      [
+        ...JSON.stringify(policy?.['spec'])
+          .split('"port":"link"')[1]!
+          .matchAll(/component":"([a-z]+)"/g),
+      ].map((match) => match[1]!);
+    assert.deepEqual(peers(gateway), ['router', 'drainer', 'gateway']);
+    assert.deepEqual(peers(router), ['router']);
+    assert.equal(networkPolicies(aCluster({ store: { redis: { addresses: ['a:1'] } } })).length, 2);
   });
 
   it('the evaluation Redis has every write on disk before its answer and evicts nothing', () => {
@@ -308,5 +321,38 @@ describe('the rest', () => {
       )?.valueFrom;
     assert.deepEqual(passwordOf({ secretRef: { name: 's', key: 'k' } }), { secretKeyRef: { name: 's', key: 'k' } });
     assert.equal(passwordOf({}), undefined);
+  });
+});
+
+describe('the bus', () => {
+  const bus = { kafka: { brokers: ['k-0:9092', 'k-1:9092'], username: 'push', secretRef: { name: 'kafka' } } };
+  const envOf = (object: KubeObject): Readonly<Record<string, unknown>> =>
+    Object.fromEntries(mainOf(object).env.map((row) => [row.name, row.value ?? row]));
+
+  it('is none where the manifest names none, and then no upstream role runs', () => {
+    assert.equal(envOf(gatewaySet(cluster, 1))['PUSHCLUSTER_BUS'], 'none');
+    assert.equal(disruptionBudgets(cluster).length, 4);
+  });
+
+  it('reaches every role by its brokers, its own prefix, and a password that stays in its Secret', () => {
+    for (const [role, build] of roles) {
+      const env = envOf(build(aCluster({ bus })));
+      assert.equal(env['PUSHCLUSTER_BUS'], 'kafka://k-0:9092,k-1:9092', role);
+      assert.equal(env['PUSHCLUSTER_BUS_PREFIX'], 'push.demo.');
+      assert.deepEqual((env['PUSHCLUSTER_BUS_PASSWORD'] as { valueFrom: unknown }).valueFrom, {
+        secretKeyRef: { name: 'kafka', key: 'password' },
+      });
+    }
+  });
+
+  it('gives the upstream role its handlers, and a database of its own where none is named', () => {
+    const handlers = [{ kinds: ['order.*'], type: 'webhook', url: 'https://shop.example.com/orders' }];
+    const own = envOf(upstreamDeployment(aCluster({ bus, upstream: { handlers } })));
+    assert.deepEqual(JSON.parse(String(own['PUSHCLUSTER_UPSTREAM_HANDLERS'])), handlers);
+    assert.match(String(own['PUSHCLUSTER_UPSTREAM_DATABASE']), /^sqlite:/);
+    const named = envOf(upstreamDeployment(aCluster({ bus, upstream: { database: { secretRef: { name: 'pg' } } } })));
+    assert.deepEqual((named['PUSHCLUSTER_UPSTREAM_DATABASE'] as { valueFrom: unknown }).valueFrom, {
+      secretKeyRef: { name: 'pg', key: 'url' },
+    });
   });
 });

@@ -1,9 +1,9 @@
-// NetworkPolicies: links only from routers, the evaluation Redis only from this cluster's pods. Clients and scrapers come from
+// NetworkPolicies: links only from roles that hold them, the evaluation Redis only from this cluster's pods. Clients and scrapers come from
 // anywhere; what changes a gateway over its admin port needs the admin key.
 import { KINDS } from '../kube/port.ts';
 import type { KubeObject } from '../kube/port.ts';
 import { childNames, LABEL_CLUSTER } from '../types.ts';
-import type { Cluster } from '../types.ts';
+import type { Cluster, Component } from '../types.ts';
 import { child, selectorLabels } from './metadata.ts';
 
 export function networkPolicies(cluster: Cluster): readonly KubeObject[] {
@@ -17,12 +17,26 @@ export function networkPolicies(cluster: Cluster): readonly KubeObject[] {
         policyTypes: ['Ingress'],
         ingress: [
           { ports: [port('client'), port('admin')] },
-          { ports: [port('link')], from: [{ podSelector: { matchLabels: selectorLabels(cluster, 'router') } }] },
+          { ports: [port('link')], from: linkPeers(cluster, ['router', 'drainer', 'gateway']) },
         ],
       },
     },
   );
-  if (cluster.spec.store !== null) return [gateway];
+  const router = child(
+    cluster,
+    { kind: KINDS.networkPolicy, name: names.router, component: 'router' },
+    {
+      spec: {
+        podSelector: { matchLabels: selectorLabels(cluster, 'router') },
+        policyTypes: ['Ingress'],
+        ingress: [
+          { ports: [port('http'), port('tcp'), port('admin')] },
+          { ports: [port('link')], from: linkPeers(cluster, ['router']) },
+        ],
+      },
+    },
+  );
+  if (cluster.spec.store !== null) return [gateway, router];
   const store = child(
     cluster,
     { kind: KINDS.networkPolicy, name: names.store, component: 'store' },
@@ -36,7 +50,11 @@ export function networkPolicies(cluster: Cluster): readonly KubeObject[] {
       },
     },
   );
-  return [gateway, store];
+  return [gateway, router, store];
+}
+
+function linkPeers(cluster: Cluster, components: readonly Component[]): readonly Readonly<Record<string, unknown>>[] {
+  return components.map((component) => ({ podSelector: { matchLabels: selectorLabels(cluster, component) } }));
 }
 
 function port(name: string): Readonly<Record<string, unknown>> {

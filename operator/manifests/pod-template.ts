@@ -1,14 +1,17 @@
 // The pod template of our own roles: restricted pod security, ports, probes, keys, scheduling, and the user's overlay on top.
-// gateway.ts, registry.ts and router.ts fill it in.
+// gateway.ts and role-deployment.ts fill it in.
 import { KEY_FILES } from '../../workloads/protocol/credentials.ts';
 import { mergeFields } from '../kube/fields.ts';
 import { childNames } from '../types.ts';
-import type { Cluster, Component, PodShape } from '../types.ts';
+import type { Cluster, Component } from '../types.ts';
+import type { PodShape } from '../spec.ts';
+import { busEnv } from './bus-env.ts';
 import { labelsOf, selectorLabels } from './metadata.ts';
 import { storeUrl } from './store-address.ts';
 
 export const KEYS_DIR = '/etc/pushcluster/keys';
 const USER = 65_532;
+const SCRATCH_SIZE = '1Gi';
 
 /** What the restricted Pod Security Standard asks of a pod. */
 export const POD_SECURITY = {
@@ -38,6 +41,8 @@ export interface RolePod {
   readonly env: Readonly<Record<string, EnvValue>>;
   readonly keyFiles: readonly (keyof typeof KEY_FILES)[];
   readonly terminationGraceSeconds: number;
+  /** A folder that can be written to and goes with the pod. */
+  readonly scratch?: string;
 }
 
 /** Pod template of one of our roles. */
@@ -67,7 +72,10 @@ function podSpec(cluster: Cluster, role: RolePod): Readonly<Record<string, unkno
     ],
     ...role.shape.scheduling,
     containers: [container(cluster, role)],
-    volumes: [keysVolume(cluster, role)],
+    volumes: [
+      keysVolume(cluster, role),
+      ...(role.scratch === undefined ? [] : [{ name: 'scratch', emptyDir: { sizeLimit: SCRATCH_SIZE } }]),
+    ],
   };
 }
 
@@ -87,7 +95,10 @@ function container(cluster: Cluster, role: RolePod): Readonly<Record<string, unk
     startupProbe: { ...probe('/healthz'), periodSeconds: 1, failureThreshold: 120 },
     readinessProbe: { ...probe('/readyz'), periodSeconds: 2, failureThreshold: 3 },
     livenessProbe: { ...probe('/healthz'), periodSeconds: 10, failureThreshold: 6 },
-    volumeMounts: [{ name: 'keys', mountPath: KEYS_DIR, readOnly: true }],
+    volumeMounts: [
+      { name: 'keys', mountPath: KEYS_DIR, readOnly: true },
+      ...(role.scratch === undefined ? [] : [{ name: 'scratch', mountPath: role.scratch }]),
+    ],
   };
 }
 
@@ -102,6 +113,7 @@ function sharedEnv(cluster: Cluster): Readonly<Record<string, EnvValue>> {
     PUSHCLUSTER_LOG_LEVEL: observability.logLevel,
     PUSHCLUSTER_STORE: storeUrl(cluster),
     ...(password === null ? {} : { PUSHCLUSTER_STORE_PASSWORD: password }),
+    ...busEnv(cluster),
     PUSHCLUSTER_KEYS_DIR: KEYS_DIR,
   };
 }

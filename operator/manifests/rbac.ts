@@ -1,5 +1,5 @@
-// ServiceAccounts and the one Role: registry and router may read the two ConfigMaps of their cluster and nothing else; gateways
-// may do nothing. The operator must hold what it grants here (see crds/install/operator.yaml).
+// ServiceAccounts and the one Role: registry and router may read the two ConfigMaps of their cluster and nothing else; the
+// other roles may do nothing. The operator must hold what it grants here (see crds/install/operator.yaml).
 import { KINDS } from '../kube/port.ts';
 import type { KubeObject } from '../kube/port.ts';
 import { childNames } from '../types.ts';
@@ -10,7 +10,7 @@ const READERS = ['registry', 'router'] as const;
 
 export function serviceAccounts(cluster: Cluster): readonly KubeObject[] {
   const names = childNames(cluster.name);
-  return (['gateway', ...READERS] as const).map((component) =>
+  return (['gateway', 'drainer', 'upstream', ...READERS] as const).map((component) =>
     child(
       cluster,
       { kind: KINDS.serviceAccount, name: names[component], component },

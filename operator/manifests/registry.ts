@@ -14,5 +14,7 @@ export function registryDeployment(cluster: Cluster): KubeObject {
       PUSHCLUSTER_HEARTBEAT_INTERVAL_MS: String(gateway.heartbeatIntervalMs),
     },
     keyFiles: ['tokenPrivate', 'tokenPublic'],
+    ports: { http: HTTP_PORTS.registry },
+    hasApiAccess: true,
   });
 }

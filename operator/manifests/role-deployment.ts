@@ -1,10 +1,11 @@
-// What registry and router have alike: a Deployment that is replaced one by one, with a Service in front. registry.ts and
-// router.ts say what differs.
+// What the roles apart from the gateways have alike: a Deployment that is replaced one by one; registry and router with a Service in
+// front. registry.ts, router.ts, drainer.ts and upstream.ts say what differs.
 import { KINDS } from '../kube/port.ts';
 import type { KubeObject } from '../kube/port.ts';
 import type { DeploymentView, PodView, ServiceView } from '../kube/objects.ts';
 import { ANNOTATION_HTTP_ADDRESS, childNames } from '../types.ts';
-import type { Cluster, DeploymentSpec } from '../types.ts';
+import type { Cluster } from '../types.ts';
+import type { WorkerSpec } from '../spec.ts';
 import { fillTemplate } from './gateway.ts';
 import { child, selectorLabels } from './metadata.ts';
 import { roleTemplate } from './pod-template.ts';
@@ -17,16 +18,22 @@ const TERMINATION_GRACE_SECONDS = 60;
 export type HttpRole = 'registry' | 'router';
 export const HTTP_PORTS: Readonly<Record<HttpRole, number>> = { registry: 8082, router: 8081 };
 
-export function roleDeployment(cluster: Cluster, role: HttpRole, pod: Pick<RolePod, 'env' | 'keyFiles'>): KubeObject {
+/** Everything but the gateways. */
+export type DeployedRole = HttpRole | 'drainer' | 'upstream';
+
+export function roleDeployment(
+  cluster: Cluster,
+  role: DeployedRole,
+  pod: Pick<RolePod, 'env' | 'keyFiles' | 'ports' | 'hasApiAccess'> & Partial<Pick<RolePod, 'scratch'>>,
+): KubeObject {
   const name = childNames(cluster.name)[role];
-  const spec: DeploymentSpec = cluster.spec[role];
+  const spec: WorkerSpec = cluster.spec[role];
   const template = roleTemplate(cluster, {
     ...pod,
     component: role,
     serviceAccount: name,
-    hasApiAccess: true,
     shape: spec,
-    ports: { http: HTTP_PORTS[role], admin: ADMIN_PORT },
+    ports: { ...pod.ports, admin: ADMIN_PORT },
     terminationGraceSeconds: TERMINATION_GRACE_SECONDS,
   });
   return child(
@@ -44,7 +51,8 @@ export function roleDeployment(cluster: Cluster, role: HttpRole, pod: Pick<RoleP
   );
 }
 
-export function roleService(cluster: Cluster, role: HttpRole): KubeObject {
+export function roleService(cluster: Cluster, role: HttpRole, more: Readonly<Record<string, number>> = {}): KubeObject {
+  const ports = { http: HTTP_PORTS[role], ...more };
   return child(
     cluster,
     { kind: KINDS.service, name: childNames(cluster.name)[role], component: role },
@@ -52,7 +60,12 @@ export function roleService(cluster: Cluster, role: HttpRole): KubeObject {
       spec: {
         type: cluster.spec[role].exposure.type,
         selector: selectorLabels(cluster, role),
-        ports: [{ name: 'http', port: HTTP_PORTS[role], targetPort: 'http', protocol: 'TCP' }],
+        ports: Object.entries(ports).map(([port, number]) => ({
+          name: port,
+          port: number,
+          targetPort: port,
+          protocol: 'TCP',
+        })),
       },
     },
   );

@@ -1,12 +1,29 @@
-// The router: the push API, linked to every gateway with the link key.
+// The router: the push API over HTTP and over TCP, linked to every gateway and to the other routers with the link key. It signs
+// webhooks with a key of its own.
 import type { KubeObject } from '../kube/port.ts';
 import type { Cluster } from '../types.ts';
 import { configEnv } from './pod-template.ts';
-import { HTTP_PORTS, roleDeployment } from './role-deployment.ts';
+import { HTTP_PORTS, roleDeployment, roleService } from './role-deployment.ts';
+
+/** `tcp`: the push API's second door. `link`: other routers forward live messages here. */
+export const ROUTER_PORTS = { http: HTTP_PORTS.router, tcp: 8083, link: 7070 } as const;
 
 export function routerDeployment(cluster: Cluster): KubeObject {
   return roleDeployment(cluster, 'router', {
-    env: { ...configEnv(cluster), PUSHCLUSTER_HTTP_PORT: String(HTTP_PORTS.router) },
-    keyFiles: ['link'],
+    env: {
+      ...configEnv(cluster),
+      PUSHCLUSTER_HTTP_PORT: String(ROUTER_PORTS.http),
+      PUSHCLUSTER_TCP_PORT: String(ROUTER_PORTS.tcp),
+      PUSHCLUSTER_LINK_PORT: String(ROUTER_PORTS.link),
+      PUSHCLUSTER_LINK_HOST: { fieldPath: 'status.podIP' },
+      PUSHCLUSTER_WEBHOOK_PRIVATE: String(cluster.spec.webhooks.allowPrivateAddresses),
+    },
+    keyFiles: ['link', 'webhook'],
+    ports: ROUTER_PORTS,
+    hasApiAccess: true,
   });
+}
+
+export function routerService(cluster: Cluster): KubeObject {
+  return roleService(cluster, 'router', { tcp: ROUTER_PORTS.tcp });
 }

@@ -2,7 +2,7 @@
 // retention: a record leaves when every group of its topic has settled it. in-process topics are published by upstream paths and
 // consumed by handlers; the Kafka bus of a cluster passes the same contract.ts.
 import { BusFullError, BusUnavailableError } from './port.ts';
-import type { Bus, BusConsumer, BusHandler, BusRecord } from './port.ts';
+import type { Bus, BusConsumer, BusHealth, BusHandler, BusRecord } from './port.ts';
 import { InProcessGroup } from './in-process-group.ts';
 import { appendTo, dropSettled, newPartitions, sizeOf } from './in-process-topic.ts';
 import type { Partition } from './in-process-topic.ts';
@@ -43,6 +43,10 @@ class InProcessBus implements Bus {
   constructor(options: InProcessBusOptions) {
     const defaults = { partitions: 8, recordsMax: 100_000, bytesMax: 64 * 1024 * 1024, batchMax: 100 };
     this.#options = { ...defaults, backoffMinMs: 100, backoffMaxMs: 10_000, ...options };
+  }
+
+  health(): BusHealth {
+    return { reachable: !this.#closed, problem: this.#closed ? 'the bus is closed' : null };
   }
 
   publish(records: readonly BusRecord[]): Promise<void> {

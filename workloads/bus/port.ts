@@ -1,5 +1,5 @@
-// The bus port: ordered, replayable messages between roles that do not wait for each other (upstream now; broadcast and
-// journal with Kafka). Implementations: in-process.ts here, kafka with its issue; contract.ts is the suite for each.
+// The bus port: ordered, replayable messages between roles that do not wait for each other (upstream, broadcast,
+// journal). Implementations: in-process.ts (embedded) and kafka/ (kafkajs); contract.ts is the suite for each.
 //
 // A bus MUST keep order for each key, hand a record to a group again until it is committed, and say `published` only when the
 // record is kept as `durability` asks. It MUST NOT grow without bound: a full bus rejects with BusFullError.
@@ -25,19 +25,47 @@ export interface ReceivedRecord extends BusRecord {
 /** Returning settles the batch up to its end; throwing hands it again, from its start, after a bounded backoff. */
 export type BusHandler = (batch: readonly ReceivedRecord[]) => Promise<void>;
 
+export interface BusConsume {
+  readonly topics: readonly string[];
+  /** Members of one group share the partitions. */
+  readonly group: string;
+  /** Where a group that is new starts: at the oldest record (default) or behind the newest. */
+  readonly from?: 'oldest' | 'newest';
+  /** False: the record is passed over by its headers, before its value is decoded (C6). */
+  readonly accepts?: (headers: Readonly<Record<string, string>>) => boolean;
+  readonly handler: BusHandler;
+}
 export interface BusConsumer {
   /** Stops taking; resolves when the batch under way is settled. */
   stop(): Promise<void>;
 }
+/** Whether the bus answers now, and why not. */
+export interface BusHealth {
+  readonly reachable: boolean;
+  readonly problem: string | null;
+}
 export interface Bus {
-  /** All or nothing is not promised; each record is. Rejects with BusUnavailableError or BusFullError, outcome then unknown. */
-  publish(records: readonly BusRecord[]): Promise<void>;
-  /** Members of one group share the partitions; a group that is new starts at the oldest record. */
-  consume(options: { topics: readonly string[]; group: string; handler: BusHandler }): Promise<BusConsumer>;
+  /**
+   * All or nothing is not promised; each record is. `durability`: `all` (default) resolves once every in-sync replica has them,
+   * `leader` once one has. Rejects with BusUnavailableError or BusFullError, outcome then unknown.
+   */
+  publish(records: readonly BusRecord[], durability?: 'all' | 'leader'): Promise<void>;
+  consume(options: BusConsume): Promise<BusConsumer>;
   /** Records not yet settled by a group. */
   lag(group: string, topic: string): Promise<number>;
+  /** As last seen; costs no trip. */
+  health(): BusHealth;
   close(): Promise<void>;
 }
 
-/** Topics of the bus, one place for their names. */
-export const BUS_TOPICS = { upstream: 'pushcluster.upstream' } as const;
+/** Topics of the bus, one place for their names; in a cluster `<namespace>.<PushCluster>.` stands before each. */
+export const BUS_TOPICS = {
+  /** Messages from clients, keyed for order (A7). Durability all. */
+  upstream: 'pushcluster.upstream',
+  /** Upstream messages whose handler gave up. Durability all. */
+  upstreamDead: 'pushcluster.upstream.dead',
+  /** Deliveries to gateways whose link fails (C7), device ids in the headers (C6). Durability leader. */
+  broadcast: 'pushcluster.broadcast',
+  /** Pushes accepted while the store was away (R13), until it has them. Durability all. */
+  journal: 'pushcluster.journal',
+} as const;

@@ -221,6 +221,13 @@ class PushClient implements Client {
       case 'welcome':
       case 'goaway':
       case 'pong': // the connector's own
+        return;
+      case 'pulled':
+      case 'fetched':
+      case 'sent':
+      case 'grouped':
+      case 'degraded':
+      case 'restored': // nothing here asks for them yet
     }
   }
 

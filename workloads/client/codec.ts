@@ -36,7 +36,8 @@ const CHECKS: Readonly<Record<ServerFrame['type'], Check>> = {
     isText(f['stream']) &&
     isText(f['id']) &&
     (f['offset'] === undefined || isCount(f['offset'])) &&
-    (f['prev'] === undefined || isCount(f['prev'])),
+    (f['prev'] === undefined || isCount(f['prev'])) &&
+    (f['attempt'] === undefined || isCount(f['attempt'])),
   subscribed: (f) => isCount(f['id']) && isStates(f['streams']),
   unsubscribed: (f) => isCount(f['id']),
   stream: (f) => isState(f['state']),
@@ -44,6 +45,16 @@ const CHECKS: Readonly<Record<ServerFrame['type'], Check>> = {
   pong: (f) =>
     (f['ticket'] === undefined || isText(f['ticket'])) && (f['targets'] === undefined || isTexts(f['targets'])),
   goaway: (f) => isText(f['ticket']) && isTexts(f['targets']) && isCount(f['afterMs']) && isCount(f['deadlineMs']),
+  degraded: (f) => isCount(f['levelMin']) && isCount(f['forMs']),
+  restored: () => true,
+  pulled: (f) => isCount(f['id']) && isText(f['stream']) && isCount(f['sent']) && typeof f['left'] === 'boolean',
+  fetched: (f) => isCount(f['id']) && f['body'] !== undefined,
+  sent: (f) => isCount(f['id']) && isText(f['messageId']),
+  grouped: (f) =>
+    isCount(f['id']) &&
+    isText(f['group']) &&
+    (f['members'] === undefined || isTexts(f['members'])) &&
+    (f['next'] === undefined || f['next'] === null || isText(f['next'])),
   error: (f) => isText(f['code']) && isText(f['message']),
 };
 

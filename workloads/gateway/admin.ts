@@ -56,6 +56,13 @@ export function stateOf(gateway: Gateway): GatewayState {
     drain: drain.state(),
     resumed: counts.resumed,
     opened: counts.opened,
+    store: gateway.state.storeReachable ? 'reachable' : 'away',
+    bus: gateway.bus === null ? 'none' : gateway.bus.health().reachable ? 'reachable' : 'away',
+    shedding: 0,
+    intakePaused: false,
+    drainers: gateway.state.links('drainer'),
+    backlogs: 0,
+    provisional: 0,
   };
 }
 

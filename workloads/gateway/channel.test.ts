@@ -4,6 +4,7 @@ import type { AppId, TopicName } from '../protocol/ids.ts';
 import { Channel } from './channel.ts';
 import type { Connection } from './connection.ts';
 import { Cursor } from './cursor.ts';
+import { LIVE_LATE_MAX_MS } from './live-order.ts';
 
 const aChannel = (): Channel => new Channel('shop' as AppId, 'news' as TopicName);
 
@@ -25,16 +26,16 @@ describe('a channel', () => {
       assert.equal(cursor.hearer, i);
     });
   });
-  test('passes live messages of one router in their order, and those of another by theirs', () => {
+  test('passes live messages in the order of their stamps, whoever sent them', () => {
     const channel = aChannel();
-    const [a, b] = [{}, {}];
-    const admitted = [
-      channel.admitsLive(a, 5),
-      channel.admitsLive(a, 5),
-      channel.admitsLive(a, 4),
-      channel.admitsLive(a, 6),
-      channel.admitsLive(b, 1),
-    ];
-    assert.deepEqual(admitted, [true, false, false, true, true]);
+    const admitted = [5, 5, 4, 6, 1, 7].map((stamp) => channel.admitsLive(stamp));
+    assert.deepEqual(admitted, [true, false, false, true, false, true]);
+  });
+  test('passes an older stamp again when it is older by more than any message can be late: a clock was put right', () => {
+    const channel = aChannel();
+    const start = 1_800_000_000_000_000;
+    const lateMax = LIVE_LATE_MAX_MS * 1000;
+    const admitted = [start, start - lateMax, start - lateMax - 1, start - lateMax].map((s) => channel.admitsLive(s));
+    assert.deepEqual(admitted, [true, false, true, true]);
   });
 });

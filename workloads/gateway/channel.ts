@@ -3,6 +3,7 @@
 import type { AppId, Epoch, TopicName } from '../protocol/ids.ts';
 import type { Connection } from './connection.ts';
 import type { Cursor, HeardStream } from './cursor.ts';
+import { isNewerLive } from './live-order.ts';
 
 export interface Hearer {
   readonly cursor: Cursor;
@@ -18,8 +19,7 @@ export class Channel implements HeardStream {
   synced: Promise<void> | null = null;
   /** Sessions that hold a position here, hearing or still recovering. */
   members = 0;
-  /** Newest live message: stamps are compared within one router's link (R11). */
-  liveOrigin: object | null = null;
+  /** Of the newest live message; older ones are not passed on (R11). */
   liveStamp = 0;
   /** Parallel lists: the fan-out reads both in order, without an object for each pair. */
   readonly cursors: Cursor[] = [];
@@ -50,10 +50,9 @@ export class Channel implements HeardStream {
     lastCursor.hearer = at;
   }
 
-  /** False for a live message older than one that was passed on already. */
-  admitsLive(origin: object, stamp: number): boolean {
-    if (this.liveOrigin === origin && stamp <= this.liveStamp) return false;
-    this.liveOrigin = origin;
+  /** False for a live message older than one that was passed on already, whichever router or path brought it. */
+  admitsLive(stamp: number): boolean {
+    if (!isNewerLive(stamp, this.liveStamp)) return false;
     this.liveStamp = stamp;
     return true;
   }

@@ -193,7 +193,7 @@ async function holdEveryone(attempt: Attempt): Promise<Refusal | null> {
   const opened = attempt.opened!;
   if (opened.topics.some(({ topic }) => topic === TOPIC_ALL)) return null;
   if ((gateway.directory.app(app).channels.get(TOPIC_ALL)?.epoch ?? null) !== null) return null;
-  const rows = await gateway.store.subscribe(app, device, [TOPIC_ALL]);
+  const rows = await gateway.store.subscribe(app, device, [{ topic: TOPIC_ALL, filter: null }]);
   attempt.opened = { ...opened, topics: [...opened.topics, ...rows] };
   return null;
 }
@@ -228,6 +228,7 @@ function welcome({ gateway, connection, resumes, streams }: Attempt): Refusal | 
   gateway.directory.sessions++;
   if (resumes === null) counts.opened++;
   else counts.resumed++;
+  gateway.trace.noteSession(resumes === null ? 'connected' : 'resumed', connection.session!.permission);
   connection.send({
     type: 'welcome',
     version: PROTOCOL_VERSION,

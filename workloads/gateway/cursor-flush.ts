@@ -3,7 +3,7 @@
 import { TOPIC_ALL } from '../protocol/ids.ts';
 import type { TopicName } from '../protocol/ids.ts';
 import { laneOf } from '../protocol/streams.ts';
-import type { Store, TopicCursor } from '../store/port.ts';
+import type { CursorMove, CursorMoves } from '../store/port.ts';
 import type { Connection } from './connection.ts';
 import type { Cursor } from './cursor.ts';
 import type { Gateway } from './gateway.ts';
@@ -16,7 +16,7 @@ const ROWS_PER_CALL = 256;
 const ENDED_WAITING_MAX = 50_000;
 const RETRY_MS = 1000;
 
-type Row = Parameters<Store['saveCursors']>[0][number];
+type Row = CursorMoves;
 
 export class CursorFlush {
   readonly #gateway: Gateway;
@@ -100,10 +100,25 @@ export class CursorFlush {
 
 function rowOf(session: Session): Row {
   const { app, device } = session.permission;
-  const topics: TopicCursor[] = [];
-  for (const cursor of session.cursors)
-    if (isUnsaved(cursor)) topics.push({ topic: cursor.name as TopicName, epoch: cursor.epoch, offset: cursor.acked });
+  const topics: CursorMove[] = [];
+  for (const cursor of session.cursors) if (isUnsaved(cursor)) topics.push(moveOf(cursor));
   return { app, device, generation: session.generation, topics };
+}
+
+function moveOf(cursor: Cursor): CursorMove {
+  const { epoch, saved, acked } = cursor;
+  const from = saved;
+  return {
+    topic: cursor.name as TopicName,
+    epoch,
+    from,
+    offset: acked,
+    filtered: 0,
+    expired: 0,
+    cancelled: 0,
+    dead: 0,
+    attempts: 0,
+  };
 }
 
 function isUnsaved(cursor: Cursor): boolean {

@@ -10,9 +10,10 @@ import { Cursor, decideHint, hear } from './cursor.ts';
 import { MessageEncoder } from './encode.ts';
 import { fanOutDurable, fanOutLive } from './fanout.ts';
 import type { Gateway } from './gateway.ts';
+import { isNewerLive } from './live-order.ts';
 import { writeEntry } from './write-entry.ts';
 
-/** Who sent a frame, and takes the answer. Also the origin whose stamps are compared: a new link starts anew. */
+/** Who sent a frame, and takes the answer. */
 export interface LinkPeer {
   send(frame: LinkFrame): unknown;
 }
@@ -25,14 +26,14 @@ const SLOW: Outcome = { outcome: 'slow', sessions: 0 };
 export function takeLinkFrame(gateway: Gateway, peer: LinkPeer, frame: LinkFrame): void {
   if (frame.kind === 'replaced') closeReplaced(gateway, frame);
   if (frame.kind !== 'deliver-device' && frame.kind !== 'deliver-topic') return;
-  const { outcome, sessions } = deliver(gateway, peer, frame);
+  const { outcome, sessions } = deliver(gateway, frame);
   count(gateway, outcome);
   peer.send({ kind: 'answer', seq: frame.seq, outcome, sessions });
 }
 
-function deliver(gateway: Gateway, peer: LinkPeer, frame: DeliverDevice | DeliverTopic): Outcome {
+function deliver(gateway: Gateway, frame: DeliverDevice | DeliverTopic): Outcome {
   try {
-    return frame.kind === 'deliver-topic' ? deliverTopic(gateway, peer, frame) : deliverDevice(gateway, frame);
+    return frame.kind === 'deliver-topic' ? deliverTopic(gateway, frame) : deliverDevice(gateway, frame);
   } catch (error) {
     if (!(error instanceof InvalidRecordError)) throw error;
     gateway.counts.invalidRecords++;
@@ -41,12 +42,12 @@ function deliver(gateway: Gateway, peer: LinkPeer, frame: DeliverDevice | Delive
   }
 }
 
-function deliverTopic(gateway: Gateway, peer: LinkPeer, frame: DeliverTopic): Outcome {
+function deliverTopic(gateway: Gateway, frame: DeliverTopic): Outcome {
   const channel = gateway.directory.find(frame.app)?.channels.get(frame.topic);
   if (channel === undefined) return { outcome: 'taken', sessions: 0 };
   const sessions =
     frame.epoch === null
-      ? fanOutLive(gateway, channel, frame, peer)
+      ? fanOutLive(gateway, channel, frame)
       : fanOutDurable(gateway, channel, frame as DeliverTopic & { epoch: Epoch });
   return { outcome: 'taken', sessions };
 }
@@ -66,6 +67,12 @@ function hearWhileOpening(frame: DeliverDevice): Outcome {
 }
 
 function deliverLive(gateway: Gateway, connection: Connection, frame: DeliverDevice): Outcome {
+  const session = connection.session!;
+  if (!isNewerLive(frame.stamp, session.liveStamp)) {
+    gateway.counts.outdatedLive++;
+    return TAKEN;
+  }
+  session.liveStamp = frame.stamp;
   const encoder = new MessageEncoder(`@${frame.lane}`, 0, frame.record);
   if (gateway.outbox.offer(connection, encoder.frame(0)) === 'slow') {
     gateway.counts.droppedLive++;

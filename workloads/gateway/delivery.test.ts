@@ -11,7 +11,7 @@ beforeEach(() => {
   world = new World();
 });
 afterEach(() => world.end());
-const bodies = (frames: readonly { body: unknown }[]): unknown[] => frames.map(({ body }) => body);
+const bodies = (frames: readonly { body?: unknown }[]): unknown[] => frames.map(({ body }) => body);
 const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 describe('a durable message', () => {

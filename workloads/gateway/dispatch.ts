@@ -1,6 +1,7 @@
 // Bytes of a client → frame → its handler in frames/. What breaks the protocol is answered here, for every kind of bad input: frames that
 // carry an id get an error frame and the connection stays; all others end it with a code of protocol/codes.ts.
-import { InvalidFrameError, decodeClientFrame } from '../protocol/json-codec.ts';
+import { InvalidFrameError } from '../protocol/forms.ts';
+import { decodeClientFrame } from '../protocol/json-codec.ts';
 import type { ClientFrame } from '../protocol/frames.ts';
 import { connect } from './connect.ts';
 import type { Connection } from './connection.ts';
@@ -53,6 +54,18 @@ function takeFrame(connection: Connection, frame: Exclude<ClientFrame, { type: '
       return takeUnsubscribe(connection, frame);
     case 'upstream':
       return takeUpstream(connection, frame);
+    case 'nack':
+      return;
+    case 'pull':
+    case 'fetch':
+    case 'send':
+    case 'group':
+      return connection.send({
+        type: 'error',
+        id: frame.id,
+        code: 'not-found',
+        message: `${frame.type}: this gateway has no such service`,
+      });
     case 'hello':
       return connection.close('protocol', 'hello: expected once');
   }

@@ -19,7 +19,7 @@ afterEach(async () => {
   await world.end();
   rmSync(dir, { recursive: true });
 });
-const bodies = (frames: readonly { body: unknown }[]): unknown[] => frames.map(({ body }) => body);
+const bodies = (frames: readonly { body?: unknown }[]): unknown[] => frames.map(({ body }) => body);
 
 describe('a change of epoch', () => {
   test('while connected waits for the acks of the one before, then the client is told and goes on', async () => {

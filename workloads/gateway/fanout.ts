@@ -9,9 +9,9 @@ import type { Gateway } from './gateway.ts';
 import { writeEntry } from './write-entry.ts';
 
 /** Passes a live message on. Answers how many sessions were given it. Cost: one encoding and ~20 ns for each hearer, writes apart. */
-export function fanOutLive(gateway: Gateway, channel: Channel, message: DeliverTopic, origin: object): number {
+export function fanOutLive(gateway: Gateway, channel: Channel, message: DeliverTopic): number {
   const { outbox, counts } = gateway;
-  if (!channel.admitsLive(origin, message.stamp)) {
+  if (!channel.admitsLive(message.stamp)) {
     counts.outdatedLive++;
     return 0;
   }

@@ -13,7 +13,7 @@ import type { GatewayState } from '../protocol/admin.ts';
 import type { AccountId, AppId, DeviceId, Epoch, TopicName } from '../protocol/ids.ts';
 import { messageIdAt } from '../protocol/ids.ts';
 import type { Answer, LinkFrame } from '../protocol/link.ts';
-import { encodeRecord } from '../protocol/record.ts';
+import { RECORD_DEFAULTS, encodeRecord } from '../protocol/record.ts';
 import type { Lane } from '../protocol/streams.ts';
 import { aManualClock } from '../runtime/clock.ts';
 import type { ManualClock } from '../runtime/clock.ts';
@@ -111,6 +111,7 @@ export class World {
     new DataView(random.buffer).setUint32(0, ++this.#serial);
     const id = messageIdAt(this.clock.nowMs(), random);
     const record = encodeRecord({
+      ...RECORD_DEFAULTS,
       id,
       publishedAtMs: this.clock.nowMs(),
       expiresAtMs: 0,
@@ -221,7 +222,12 @@ export class TestRouter {
     });
   }
 
-  async toDevice(device: string, entry: Entry | { record: Uint8Array }, lane: Lane = 'normal'): Promise<Answer> {
+  async toDevice(
+    device: string,
+    entry: Entry | { record: Uint8Array },
+    lane: Lane = 'normal',
+    stamp = ++this.#seq,
+  ): Promise<Answer> {
     const { bootId } = await this.#gateway.state();
     const place = 'epoch' in entry ? entry : { epoch: null, offset: 0, prev: 0, record: entry.record };
     return this.#ask({
@@ -231,10 +237,11 @@ export class TestRouter {
       device: device as DeviceId,
       bootId,
       lane,
+      stamp,
       ...place,
     });
   }
-  async toTopic(topic: string, entry: Entry | { record: Uint8Array }, stamp = 0): Promise<Answer> {
+  async toTopic(topic: string, entry: Entry | { record: Uint8Array }, stamp = ++this.#seq): Promise<Answer> {
     const place = 'epoch' in entry ? entry : { epoch: null, offset: 0, prev: 0, record: entry.record };
     return this.#ask({ kind: 'deliver-topic', seq: ++this.#seq, app: APP, topic: topic as TopicName, stamp, ...place });
   }

@@ -3,6 +3,7 @@
 import type { BootId, GatewayName } from '../protocol/ids.ts';
 import type { Bus } from '../bus/port.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { LinkRole } from '../link/handshake.ts';
 import type { Keys } from '../runtime/credentials.ts';
 import type { Log } from '../runtime/log.ts';
 import type { TimeWheel } from '../runtime/wheel.ts';
@@ -22,6 +23,7 @@ import type { ReadQueue } from './read-queue.ts';
 import type { Settles } from './settles.ts';
 import type { StreamReader } from './stream-reader.ts';
 import type { Targets } from './targets.ts';
+import type { Trace } from './trace.ts';
 import type { Upstream } from './upstream.ts';
 
 export type GatewaySettings = SettingsOf<typeof gatewaySettings>;
@@ -60,13 +62,14 @@ export interface Gateway extends GatewayDeps {
   readonly upstream: Upstream;
   readonly peers: Peers;
   readonly drain: Drain;
+  readonly trace: Trace;
   readonly state: {
     life: Life;
     /** Stopped or killed: what would be tried again is not. */
     ended: boolean;
     /** As the last renewal of the lease found it. */
     storeReachable: boolean;
-    /** Links that stand. */
-    links: () => number;
+    /** Links that stand, of all roles or of one. */
+    links: (role?: LinkRole) => number;
   };
 }

@@ -1,5 +1,6 @@
 // What happens when a connection serves no more, whoever ended it. Cost: O(streams of this session), never of the gateway.
 // connection.ts calls it exactly once for each connection.
+import { CLOSE } from '../protocol/codes.ts';
 import type { Connection, Phase } from './connection.ts';
 import { Channel } from './channel.ts';
 import type { Cursor } from './cursor.ts';
@@ -11,6 +12,7 @@ export function leaveGateway(gateway: Gateway, connection: Connection, phaseBefo
   if (connection.ackWatch !== null) gateway.wheel.cancel(connection.ackWatch);
   const { session } = connection;
   if (session === null) return;
+  if (phaseBefore === 'live') gateway.trace.noteSession('closed', session.permission, describeEnd(connection));
   const { app, device } = session.permission;
   const here = gateway.directory.app(app);
   for (const cursor of session.cursors) releaseStream(gateway, connection, cursor);
@@ -19,6 +21,11 @@ export function leaveGateway(gateway: Gateway, connection: Connection, phaseBefo
   if (session.superseded) return; // the newer session has the route, and its cursors count
   gateway.cursorFlush.end(session);
   gateway.departures.add({ app, device, generation: session.generation, bootId: gateway.bootId });
+}
+
+/** How it ended, for the trace. */
+function describeEnd({ closeName }: Connection): string {
+  return closeName === null ? 'by the client' : `${CLOSE[closeName].code} ${CLOSE[closeName].reason}`;
 }
 
 /** One stream of a session is no longer heard: its end, or an unsubscribe. */

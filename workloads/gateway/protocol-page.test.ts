@@ -20,6 +20,11 @@ const examples = [...protocolExamples(PAGE)].filter(({ direction }) => direction
 const ANSWERS: Readonly<Record<ClientFrame['type'], ServerFrame['type'] | null>> = {
   hello: 'welcome',
   ack: null,
+  nack: null,
+  pull: 'error',
+  fetch: 'error',
+  send: 'error',
+  group: 'error',
   subscribe: 'subscribed',
   unsubscribe: 'unsubscribed',
   upstream: 'taken',

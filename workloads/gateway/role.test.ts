@@ -8,7 +8,7 @@ import { turns } from './test-client.ts';
 let world: World;
 let gateway: TestGateway;
 let router: TestRouter;
-const bodies = (frames: readonly { body: unknown }[]): unknown[] => frames.map(({ body }) => body);
+const bodies = (frames: readonly { body?: unknown }[]): unknown[] => frames.map(({ body }) => body);
 
 describe('a gateway', () => {
   before(async () => {

@@ -17,7 +17,6 @@ import type { ConnectionEvents } from './connection.ts';
 import { Counts } from './counts.ts';
 import { isBehind } from './cursor.ts';
 import { CursorFlush } from './cursor-flush.ts';
-import { takeLinkFrame } from './deliver.ts';
 import { Departures } from './departures.ts';
 import { Directory } from './directory.ts';
 import { takeMessage } from './dispatch.ts';
@@ -26,6 +25,7 @@ import type { Gateway, GatewayDeps, GatewaySettings } from './gateway.ts';
 import { checkSilence } from './heartbeat.ts';
 import { Lease } from './lease.ts';
 import { leaveGateway } from './leave.ts';
+import { takeFrameOfLink } from './link-frames.ts';
 import { openMetrics } from './metrics.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import { Outbox } from './outbox.ts';
@@ -36,6 +36,7 @@ import { Settles } from './settles.ts';
 import { leaveGracefully } from './stop.ts';
 import { StreamReader } from './stream-reader.ts';
 import { Targets } from './targets.ts';
+import { Trace } from './trace.ts';
 import { Upstream } from './upstream.ts';
 
 export type { GatewayDeps, GatewaySettings } from './gateway.ts';
@@ -76,6 +77,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
   const name = settings.name as GatewayName;
   const bootId = randomUUID() as BootId;
   const counts = new Counts();
+  const wheel = new TimeWheel({ tickMs: TICK_MS, slots: WHEEL_SLOTS, nowMs });
   const base = {
     ...deps,
     log: deps.log.child({ gateway: name, bootId }),
@@ -84,7 +86,8 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
     bootId,
     counts,
     events,
-    wheel: new TimeWheel({ tickMs: TICK_MS, slots: WHEEL_SLOTS, nowMs }),
+    wheel,
+    trace: new Trace(() => wheel.nowMs),
     directory: new Directory(),
     outbox: new Outbox(settings.outboxBytesMax),
     admission: new Admission({
@@ -140,11 +143,11 @@ class RunningGateway implements RunningRole {
       name,
       clock,
       log,
-      onFrame: (peer, frame) => takeLinkFrame(gateway, peer, frame),
+      onFrame: (peer, frame) => takeFrameOfLink(gateway, peer, frame),
       onClose: () => {},
     });
     this.#links = links;
-    gateway.state.links = () => links.peers().length;
+    gateway.state.links = (role) => links.peers().filter((peer) => role === undefined || peer.role === role).length;
     this.#client = await openClientPort(gateway);
     this.#admin = await startAdminHttp({
       bind: settings.bind,

@@ -25,6 +25,8 @@ export class Session {
   ticketAtMs = 0;
   /** A newer session of the device stands: acks no longer count (R8). */
   superseded = false;
+  /** Of the newest live message to the device (R11). */
+  liveStamp = 0;
   readonly #cursors: Cursor[] = [];
   #byName: Map<StreamName, Cursor> | null = null;
 

@@ -62,7 +62,7 @@ export class Settles {
       this.#gateway.counts.settles += settles.length;
       batch.forEach(([cursor], i) => {
         const { epoch, offset } = settles[i]!;
-        if (counted[i] === true && cursor.epoch === epoch && cursor.saved < offset) cursor.saved = offset;
+        if (counted[i]!.counted && cursor.epoch === epoch && cursor.saved < offset) cursor.saved = offset;
       });
       this.#underWay = null;
       if (this.#waiting.size > 0) this.#arm();
@@ -82,5 +82,13 @@ export class Settles {
 function settleOf(cursor: Cursor, connection: Connection): Settle {
   const { permission, generation } = connection.session!;
   const { app, device } = permission;
-  return { app, device, lane: laneOf(cursor.name)!, epoch: cursor.epoch!, offset: cursor.acked, generation };
+  return {
+    app,
+    device,
+    lane: laneOf(cursor.name)!,
+    epoch: cursor.epoch!,
+    offset: cursor.acked,
+    generation,
+    gateway: connection.gateway.name,
+  };
 }

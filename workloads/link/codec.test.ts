@@ -90,7 +90,7 @@ test('a taken buffer is written again only once it was given back', () => {
 describe('a payload is refused', () => {
   const whole = encode([aDelivery()]).subarray(4);
   const cases: readonly [title: string, payload: Buffer, fault: string][] = [
-    ['of an unknown kind', Buffer.from([7]), 'unknown-kind'],
+    ['of an unknown kind', Buffer.from([16]), 'unknown-kind'],
     ['of kind 0', Buffer.from([0]), 'unknown-kind'],
     ['with bytes left over', Buffer.concat([whole, Buffer.from([0])]), 'malformed'],
     ['with an outcome that is not in the list', Buffer.from([3, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0]), 'malformed'],
@@ -103,13 +103,38 @@ describe('a payload is refused', () => {
         fault,
       );
     });
-  test('cut anywhere', () => {
-    for (let length = 1; length < whole.length; length++)
+  test('cut anywhere, of every kind', () => {
+    for (const frame of EVERY_FRAME) {
+      const payload = encode([frame]).subarray(4);
+      const step = Math.max(1, Math.floor(payload.length / 200));
+      for (let length = 1; length < payload.length; length += step)
+        assert.equal(
+          faultOf(() => decodeFrame(payload.subarray(0, length))),
+          'malformed',
+          `${frame.kind} at ${length}`,
+        );
+    }
+  });
+
+  test('with a count of rows that the frame cannot hold, without room being made for them', () => {
+    for (const frame of EVERY_FRAME) {
+      if (frame.kind !== 'answer-many' || frame.slow.length > 0) continue;
+      const payload = Buffer.from(encode([frame]).subarray(4));
+      payload.writeUInt32LE(0xffff_ffff, 9); // kind, seq, then the first count
+      const before = process.memoryUsage().heapUsed;
       assert.equal(
-        faultOf(() => decodeFrame(whole.subarray(0, length))),
+        faultOf(() => decodeFrame(payload)),
         'malformed',
-        `at ${length}`,
       );
+      assert.ok(process.memoryUsage().heapUsed - before < 1024 * 1024);
+    }
+    const many = encode([EVERY_FRAME.find((frame) => frame.kind === 'deliver-many' && frame.rows.length === 0)!]);
+    const forged = Buffer.from(many.subarray(4));
+    forged.writeUInt32LE(0xffff_ffff, forged.length - 4); // the count comes last where there are no rows
+    assert.equal(
+      faultOf(() => decodeFrame(forged)),
+      'malformed',
+    );
   });
 });
 

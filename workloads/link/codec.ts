@@ -1,10 +1,11 @@
 // Frames of protocol/link.ts to bytes and back. connection.ts encodes everything of one tick into one growing buffer (FrameWriter)
 // and reads through Framer, which cuts a byte stream into payloads wherever its chunks happen to split; decodeFrame turns a payload
 // into a frame whose record is a view into the bytes that came.
-import type { AppId, BootId, DeviceId, Epoch, TopicName } from '../protocol/ids.ts';
+import type { AccountId, AppId, BootId, DeviceId, Epoch, TopicName } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import type { Answer, LinkFrame } from '../protocol/link.ts';
+import type { Answer, Forwarded, LinkFrame } from '../protocol/link.ts';
 import { LANES } from '../protocol/streams.ts';
+import type { NotRecoveredReason } from '../protocol/streams.ts';
 
 export type FrameFault = 'too-large' | 'malformed' | 'unknown-kind';
 
@@ -19,7 +20,25 @@ export class LinkFrameError extends Error {
 }
 
 /** The kind byte of each frame. 64 and above belong to the handshake. */
-const KIND = { 'deliver-device': 1, 'deliver-topic': 2, answer: 3, replaced: 4, ping: 5, pong: 6 } as const;
+const KIND = {
+  'deliver-device': 1,
+  'deliver-topic': 2,
+  answer: 3,
+  replaced: 4,
+  ping: 5,
+  pong: 6,
+  'deliver-many': 7,
+  'answer-many': 8,
+  command: 9,
+  reply: 10,
+  'forward-live': 11,
+  'feed-request': 12,
+  feed: 13,
+  'feed-later': 14,
+  forwarded: 15,
+} as const satisfies Record<LinkFrame['kind'], number>;
+type HotKind = 'deliver-device' | 'deliver-topic' | 'answer' | 'replaced' | 'ping' | 'pong';
+const FORWARDED = ['sent', 'offline', 'unknown', 'busy'] as const satisfies readonly Forwarded['outcome'][];
 const OUTCOMES = ['taken', 'not-here', 'slow'] as const satisfies readonly Answer['outcome'][];
 const HEADER_BYTES = 4;
 const START_BYTES = 16 * 1024;
@@ -78,6 +97,7 @@ export class FrameWriter {
         this.#text(frame.epoch ?? '');
         this.#number(frame.offset);
         this.#number(frame.prev);
+        this.#number(frame.stamp);
         return this.#raw(frame.record);
       case 'deliver-topic':
         this.#number(frame.seq);
@@ -91,9 +111,7 @@ export class FrameWriter {
       case 'answer':
         this.#number(frame.seq);
         this.#byte(OUTCOMES.indexOf(frame.outcome));
-        this.#room(4);
-        this.#at = this.#bytes.writeUInt32LE(frame.sessions, this.#at);
-        return;
+        return this.#count(frame.sessions);
       case 'replaced':
         this.#text(frame.app);
         this.#text(frame.device);
@@ -102,7 +120,82 @@ export class FrameWriter {
       case 'ping':
       case 'pong':
         return this.#number(frame.seq);
+      default:
+        return this.#rest(frame);
     }
+  }
+
+  /** The frames that are not sent for each message and gateway. */
+  #rest(frame: Exclude<LinkFrame, { kind: HotKind }>): void {
+    this.#number(frame.seq);
+    switch (frame.kind) {
+      case 'deliver-many':
+        this.#text(frame.app);
+        this.#text(frame.bootId);
+        this.#byte(LANES.indexOf(frame.lane));
+        this.#raw(frame.record);
+        this.#count(frame.rows.length);
+        for (const { device, epoch, offset, prev } of frame.rows) {
+          this.#text(device);
+          this.#text(epoch);
+          this.#number(offset);
+          this.#number(prev);
+        }
+        return;
+      case 'answer-many':
+        this.#counts(frame.notHere);
+        return this.#counts(frame.slow);
+      case 'command':
+        this.#text(frame.op);
+        this.#text(frame.app);
+        this.#text(frame.account);
+        this.#text(frame.device);
+        return this.#raw(frame.body);
+      case 'reply':
+        this.#count(frame.status);
+        return this.#raw(frame.body);
+      case 'forward-live':
+        this.#text(frame.app);
+        this.#text(frame.topic);
+        this.#text(frame.device);
+        this.#byte(LANES.indexOf(frame.lane));
+        this.#number(frame.floor);
+        return this.#raw(frame.record);
+      case 'forwarded':
+        this.#byte(FORWARDED.indexOf(frame.outcome));
+        this.#count(frame.gateways);
+        return this.#number(frame.stamp);
+      case 'feed-request':
+        this.#text(frame.app);
+        this.#text(frame.device);
+        this.#byte(LANES.indexOf(frame.lane));
+        this.#text(frame.epoch ?? '');
+        this.#number(frame.offset);
+        return this.#count(frame.entriesMax);
+      case 'feed':
+        this.#text(frame.epoch ?? '');
+        this.#text(frame.notRecovered);
+        this.#number(frame.from);
+        this.#number(frame.head);
+        this.#byte(frame.complete ? 1 : 0);
+        this.#count(frame.entries.length);
+        for (const { offset, prev, record } of frame.entries) {
+          this.#number(offset);
+          this.#number(prev);
+          this.#raw(record);
+        }
+        return;
+      case 'feed-later':
+        return this.#number(frame.retryAfterMs);
+    }
+  }
+  #count(value: number): void {
+    this.#room(4);
+    this.#at = this.#bytes.writeUInt32LE(value, this.#at);
+  }
+  #counts(values: readonly number[]): void {
+    this.#count(values.length);
+    for (const value of values) this.#count(value);
   }
 
   #byte(value: number): void {
@@ -235,6 +328,7 @@ function readFrame(r: PayloadReader): LinkFrame {
         epoch: r.epoch(),
         offset: r.number(),
         prev: r.number(),
+        stamp: r.number(),
         record: r.raw(),
       };
     case KIND['deliver-topic']:
@@ -264,7 +358,91 @@ function readFrame(r: PayloadReader): LinkFrame {
     case KIND.pong:
       return { kind: 'pong', seq: r.number() };
     default:
-      throw new LinkFrameError('unknown-kind', `expected a kind of 1–6, got ${kind}`);
+      return readRest(r, kind);
+  }
+}
+
+function readRest(r: PayloadReader, kind: number): LinkFrame {
+  switch (kind) {
+    case KIND['deliver-many']:
+      return {
+        kind: 'deliver-many',
+        seq: r.number(),
+        app: r.text() as AppId,
+        bootId: r.text() as BootId,
+        lane: r.choice(LANES),
+        record: r.raw(),
+        rows: r.list(() => ({
+          device: r.text() as DeviceId,
+          epoch: r.text() as Epoch,
+          offset: r.number(),
+          prev: r.number(),
+        })),
+      };
+    case KIND['answer-many']:
+      return {
+        kind: 'answer-many',
+        seq: r.number(),
+        notHere: r.list(() => r.count()),
+        slow: r.list(() => r.count()),
+      };
+    case KIND.command:
+      return {
+        kind: 'command',
+        seq: r.number(),
+        op: r.text(),
+        app: r.text() as AppId | '',
+        account: r.text() as AccountId | '',
+        device: r.text() as DeviceId | '',
+        body: r.raw(),
+      };
+    case KIND.reply:
+      return { kind: 'reply', seq: r.number(), status: r.count(), body: r.raw() };
+    case KIND['forward-live']:
+      return {
+        kind: 'forward-live',
+        seq: r.number(),
+        app: r.text() as AppId,
+        topic: r.text() as TopicName | '',
+        device: r.text() as DeviceId | '',
+        lane: r.choice(LANES),
+        floor: r.number(),
+        record: r.raw(),
+      };
+    case KIND.forwarded:
+      return {
+        kind: 'forwarded',
+        seq: r.number(),
+        outcome: r.choice(FORWARDED),
+        gateways: r.count(),
+        stamp: r.number(),
+      };
+    case KIND['feed-request']:
+      return {
+        kind: 'feed-request',
+        seq: r.number(),
+        app: r.text() as AppId,
+        device: r.text() as DeviceId,
+        lane: r.choice(LANES),
+        epoch: r.epoch(),
+        offset: r.number(),
+        entriesMax: r.count(),
+      };
+    case KIND.feed:
+      return {
+        kind: 'feed',
+        seq: r.number(),
+        epoch: r.epoch(),
+        notRecovered: r.text() as NotRecoveredReason | '',
+        from: r.number(),
+        head: r.number(),
+        complete: r.choice([false, true]),
+        entries: r.list(() => ({ offset: r.number(), prev: r.number(), record: r.raw() })),
+      };
+    case KIND['feed-later']:
+      return { kind: 'feed-later', seq: r.number(), retryAfterMs: r.number() };
+    default:
+      throw new LinkFrameError('unknown-kind', `expected a kind of 1–15, got ${kind}`);
   }
 }
 
@@ -301,6 +479,12 @@ export class PayloadReader {
   epoch(): Epoch | null {
     const text = this.text();
     return text === '' ? null : (text as Epoch);
+  }
+  /** A counted list; each item takes at least a byte, so a forged count ends at the end of the frame. */
+  list<T>(read: () => T): T[] {
+    const items: T[] = [];
+    for (let left = this.count(); left > 0; left--) items.push(read());
+    return items;
   }
   raw(): Buffer {
     const length = this.#bytes.readUInt32LE(this.at);

@@ -42,4 +42,17 @@ export interface GatewayState {
   /** Sessions opened by ticket and by token since boot. */
   readonly resumed: number;
   readonly opened: number;
+  /** As this gateway last found them; `none`: no bus is configured. */
+  readonly store: 'reachable' | 'away';
+  readonly bus: 'reachable' | 'away' | 'none';
+  /** Load that is shed, 0 (none) to 3 (all live messages, and hints of durable ones). */
+  readonly shedding: number;
+  /** Deliveries are answered `slow` for want of memory or bandwidth (B8). */
+  readonly intakePaused: boolean;
+  /** Links of drainers that stand. */
+  readonly drainers: number;
+  /** Sessions whose backlog is being fed. */
+  readonly backlogs: number;
+  /** Sessions opened by their signature alone, which the store is still to hear of (R13). */
+  readonly provisional: number;
 }

@@ -22,11 +22,31 @@ export interface AppDefinition {
   readonly quotas: {
     readonly messagesPerSecond?: number;
     readonly devicesPerAccount?: number;
+    /** Recipients of lists and groups, a second. */
+    readonly recipientsPerSecond?: number;
+    /** Bytes of bodies, a second. */
+    readonly bytesPerSecond?: number;
+    /** Deliveries that may wait, over all devices. */
+    readonly waitingMax?: number;
   };
   readonly delivery: {
     readonly ttlMs?: number;
+    readonly attemptsMax?: number;
+    readonly ackTimeoutMs?: number;
+  };
+  /** Told of these events by signed HTTP POSTs. */
+  readonly webhook?: { readonly url: string; readonly timeoutMs: number; readonly events: readonly WebhookEvent[] };
+  /** What clients may send to each other; left out: nothing. */
+  readonly clientMessaging?: {
+    readonly pointToPoint: boolean;
+    readonly groups: boolean;
+    /** Of one device. */
+    readonly messagesPerSecond: number;
   };
 }
+/** What an app can be told: a delivery was dead-lettered, a message waits for an offline device, a device came or went. */
+export const WEBHOOK_EVENTS = ['dead-letter', 'waiting', 'presence'] as const;
+export type WebhookEvent = (typeof WEBHOOK_EVENTS)[number];
 export interface AppsDocument {
   readonly version: 1;
   readonly revision: string;
@@ -80,8 +100,42 @@ function parseApp(value: unknown, at: string): AppDefinition {
     quotas: {
       ...optionalCount(quotas, 'messagesPerSecond', `${at}.quotas`),
       ...optionalCount(quotas, 'devicesPerAccount', `${at}.quotas`),
+      ...optionalCount(quotas, 'recipientsPerSecond', `${at}.quotas`),
+      ...optionalCount(quotas, 'bytesPerSecond', `${at}.quotas`),
+      ...optionalCount(quotas, 'waitingMax', `${at}.quotas`),
     },
-    delivery: optionalCount(delivery, 'ttlMs', `${at}.delivery`),
+    delivery: {
+      ...optionalCount(delivery, 'ttlMs', `${at}.delivery`),
+      ...optionalCount(delivery, 'attemptsMax', `${at}.delivery`),
+      ...optionalCount(delivery, 'ackTimeoutMs', `${at}.delivery`),
+    },
+    ...parseWebhook(row['webhook'], `${at}.webhook`),
+    ...parseClientMessaging(row['clientMessaging'], `${at}.clientMessaging`),
+  };
+}
+
+function parseWebhook(value: unknown, at: string): Pick<AppDefinition, 'webhook'> {
+  if (value === undefined || value === null) return {};
+  const row = rowAt(value, at);
+  const events = listAt(row['events'] ?? WEBHOOK_EVENTS, `${at}.events`).map((event, i) => {
+    const known = WEBHOOK_EVENTS.find((name) => name === event);
+    if (known !== undefined) return known;
+    throw new InvalidDocumentError(`${at}.events[${i}]: expected ${WEBHOOK_EVENTS.join(', ')}`);
+  });
+  return {
+    webhook: { url: textAt(row['url'], `${at}.url`), timeoutMs: countAt(row['timeoutMs'], `${at}.timeoutMs`), events },
+  };
+}
+
+function parseClientMessaging(value: unknown, at: string): Pick<AppDefinition, 'clientMessaging'> {
+  if (value === undefined || value === null) return {};
+  const row = rowAt(value, at);
+  return {
+    clientMessaging: {
+      pointToPoint: row['pointToPoint'] === true,
+      groups: row['groups'] === true,
+      messagesPerSecond: countAt(row['messagesPerSecond'], `${at}.messagesPerSecond`),
+    },
   };
 }
 

@@ -138,12 +138,30 @@ export const ERRORS = {
   'app-unknown': { status: 404, when: 'no such PushApp', remedy: 'create the PushApp, or correct the name' },
   'device-unknown': { status: 404, when: 'the device never registered', remedy: 'register the device first' },
   'message-unknown': { status: 404, when: 'no such message, or its record ran out', remedy: 'check the id' },
+  'position-unknown': {
+    status: 404,
+    when: 'nothing is held at that position: it was settled, expired or trimmed, or is of another epoch',
+    remedy: 'go on without its body',
+  },
+  'group-unknown': { status: 404, when: 'no such group', remedy: 'create the group, or correct the name' },
+  'dead-letter-unknown': {
+    status: 404,
+    when: 'no such dead letter: it was re-driven, dropped or ran out',
+    remedy: 'list them again',
+  },
   'not-found': { status: 404, when: 'no such path', remedy: 'see the OpenAPI document' },
   'method-not-allowed': { status: 405, when: 'the path does not take this method', remedy: 'see the OpenAPI document' },
   'idempotency-conflict': {
     status: 409,
     when: 'the key was used with another request',
     remedy: 'use a new key for a new message',
+  },
+  'group-exists': { status: 409, when: 'a group of this name is there', remedy: 'use it, or take another name' },
+  'group-full': { status: 409, when: 'the group has as many members as it may', remedy: 'make another group' },
+  'not-cancellable': {
+    status: 409,
+    when: 'every delivery of the message has ended',
+    remedy: 'nothing: see what became of it',
   },
   'too-large': { status: 413, when: 'the body passed its limit', remedy: 'send less' },
   'stream-full': {
@@ -152,6 +170,11 @@ export const ERRORS = {
     remedy: 'wait until the device comes back, or let messages expire',
   },
   'rate-limited': { status: 429, when: 'a quota is used up', remedy: 'come back after retryAfterMs' },
+  'waiting-full': {
+    status: 429,
+    when: 'as many messages wait for the devices of the app as its quota allows',
+    remedy: 'come back after retryAfterMs, or let messages expire',
+  },
   overloaded: { status: 503, when: 'the role sheds load', remedy: 'come back after retryAfterMs' },
   'store-unavailable': {
     status: 503,

@@ -59,4 +59,6 @@ export const KEY_FILES = {
   link: 'link.json',
   /** Gateways and operator: SymmetricKey[]; the bearer of the admin port is the base64url secret. */
   admin: 'admin.json',
+  /** Routers and upstream: SigningKey[] with private parts; they sign webhooks. */
+  webhook: 'webhook.json',
 } as const;

@@ -72,6 +72,12 @@ export function parseTopicName(value: unknown, field = 'topic', allowAll = false
   throw new InvalidNameError(field, NAME_RULE, value);
 }
 
+/** Text to the name of a group, by the rule of accounts and devices; throws InvalidNameError. */
+export function parseGroupName(value: unknown, field = 'group'): string {
+  if (typeof value === 'string' && NAME.test(value)) return value;
+  throw new InvalidNameError(field, NAME_RULE, value);
+}
+
 /** Text to message id; throws InvalidNameError. */
 export function parseMessageId(value: unknown, field = 'id'): MessageId {
   if (typeof value === 'string' && MESSAGE_ID.test(value)) return value as MessageId;

@@ -32,12 +32,37 @@ export const LIMITS = {
   ttlMaxMs: 30 * 24 * 3600_000,
   /** Message ids remembered for each stream, and for how long (R2). */
   duplicateWindowEntries: 2000,
-  duplicateWindowMs: 3600_000,
+  duplicateWindowMs: 24 * 3600_000,
   /** How long an idempotency key is remembered. */
   idempotencyWindowMs: 24 * 3600_000,
   idempotencyKeyCharsMax: 128,
   /** Epochs remembered for each stream (R3). */
   epochHistoryMax: 8,
+  /** How long a message, its recipients and its results can be asked for. */
+  messageKeptMs: 24 * 3600_000,
+  /** Recipients of one request, and names in one stored chunk of them: about 25 KB at 50 characters. */
+  recipientsMax: 100_000,
+  chunkRecipientsMax: 500,
+  /** What a job may carry, bytes. */
+  jobBytesMax: 64 * 1024,
+  /** A subscription's filter as JSON text, bytes. */
+  filterBytesMax: 2048,
+  /** What one filter may name: business types, fields, and values of each field. */
+  filterTypesMax: 32,
+  filterFieldsMax: 8,
+  filterValuesMax: 32,
+  /** Messages that one pull may ask for: a window. */
+  pullMessagesMax: 256,
+  /** The reason of a negative ack, characters, and how far it may put the next try off, ms. */
+  nackReasonCharsMax: 200,
+  nackRetryAfterMs: 3600_000,
+  /** Dead letters of one bucket of the store (about 4,096 × 1,000 in all), and how long they are kept. */
+  deadLettersMax: 1000,
+  deadLetterKeptMs: 30 * 24 * 3600_000,
+  /** Members of a group. */
+  groupMembersMax: 10_000,
+  /** Deliveries of one message to one device before it is dead-lettered. */
+  attemptsMax: 5,
   /** Devices of one account. */
   accountDevicesMax: 64,
   /** Entries read from a stream at once. */

@@ -40,11 +40,31 @@ type FrameFields = {
   readonly [T in (ClientFrame | ServerFrame)['type']]: FieldsOf<Extract<ClientFrame | ServerFrame, { type: T }>>;
 };
 export const FRAME_FIELDS: FrameFields = {
-  hello: { version: 'required', token: 'optional', ticket: 'optional', positions: 'optional', agent: 'optional' },
-  ack: { positions: 'required' },
+  hello: {
+    version: 'required',
+    token: 'optional',
+    ticket: 'optional',
+    positions: 'optional',
+    agent: 'optional',
+    offline: 'optional',
+    lanes: 'optional',
+  },
+  ack: { positions: 'required', ids: 'optional' },
+  nack: {
+    stream: 'required',
+    offset: 'required',
+    epoch: 'optional',
+    reason: 'required',
+    retryAfterMs: 'optional',
+    final: 'optional',
+  },
+  pull: { id: 'required', stream: 'required', max: 'required' },
+  fetch: { id: 'required', stream: 'required', offset: 'required', epoch: 'optional' },
   subscribe: { id: 'required', topics: 'required' },
   unsubscribe: { id: 'required', topics: 'required' },
-  upstream: { id: 'required', kind: 'required', key: 'required', body: 'required' },
+  upstream: { id: 'required', kind: 'required', key: 'required', order: 'optional', body: 'required' },
+  send: { id: 'required', key: 'required', to: 'required', body: 'required', ttlMs: 'optional' },
+  group: { id: 'required', op: 'required', group: 'required', members: 'optional', after: 'optional' },
   ping: {},
   bye: {},
   welcome: {
@@ -64,7 +84,10 @@ export const FRAME_FIELDS: FrameFields = {
     sentAtMs: 'required',
     encoding: 'optional',
     attributes: 'optional',
-    body: 'required',
+    attempt: 'optional',
+    idOnly: 'optional',
+    later: 'optional',
+    body: 'optional',
   },
   subscribed: { id: 'required', streams: 'required', refused: 'optional' },
   unsubscribed: { id: 'required' },
@@ -72,6 +95,12 @@ export const FRAME_FIELDS: FrameFields = {
   taken: { id: 'required' },
   pong: { ticket: 'optional', targets: 'optional' },
   goaway: { reason: 'required', ticket: 'required', targets: 'required', afterMs: 'required', deadlineMs: 'required' },
+  degraded: { levelMin: 'required', forMs: 'required' },
+  restored: {},
+  pulled: { id: 'required', stream: 'required', sent: 'required', left: 'required' },
+  fetched: { id: 'required', encoding: 'optional', body: 'required' },
+  sent: { id: 'required', messageId: 'required' },
+  grouped: { id: 'required', group: 'required', members: 'optional', count: 'optional', next: 'optional' },
   error: { id: 'optional', code: 'required', message: 'required', retryAfterMs: 'optional' },
 };
 
@@ -102,6 +131,23 @@ const CLIENT_LIMITS: readonly (readonly [keyof typeof LIMITS, string])[] = [
   ['topicStreamBytesMax', 'bytes that a topic keeps'],
   ['topicStreamAgeMs', 'how long a topic keeps a message, ms'],
   ['ttlDefaultMs', 'how long a message for a device waits unless its sender says otherwise, ms'],
+  [
+    'attemptsMax',
+    'deliveries of one message to one device before it is dead-lettered, unless sender or app say otherwise',
+  ],
+  ['nackReasonCharsMax', 'reason of a negative ack, characters'],
+  ['nackRetryAfterMs', 'how far a negative ack may put the next try off, ms'],
+  ['pullMessagesMax', 'messages that one pull may ask for'],
+  ['filterTypesMax', 'business types in a filter'],
+  ['filterFieldsMax', 'fields in a filter'],
+  ['filterValuesMax', 'values of each field in a filter'],
+  ['filterBytesMax', 'a filter as JSON, bytes'],
+  ['groupMembersMax', 'members of a group'],
+  ['ttlMaxMs', 'how long a message may wait at most, ms'],
+  [
+    'duplicateWindowEntries',
+    'message ids that the server remembers for each stream, so that a repeated sending is known',
+  ],
   ['epochHistoryMax', 'epochs of a stream that can still be continued from'],
 ];
 

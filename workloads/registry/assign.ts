@@ -2,8 +2,8 @@
 // Pure; directory.ts decides who is eligible and keeps the table, api.ts asks for each request.
 import type { GatewayName } from '../protocol/ids.ts';
 import type { Strategy } from '../protocol/routing.ts';
-import { buildRing, hashText, ringFrom } from './ring.ts';
-import type { Ring } from './ring.ts';
+import { buildRing, hashText, ringFrom } from '../runtime/ring.ts';
+import type { Ring } from '../runtime/ring.ts';
 
 /** An eligible gateway. */
 export interface Candidate {

@@ -7,7 +7,7 @@ import { startLinkServer } from '../link/server.ts';
 import type { LinkServer } from '../link/server.ts';
 import type { AppDefinition } from '../protocol/apps.ts';
 import type { AccountId, AppId, BootId, DeviceId, GatewayName } from '../protocol/ids.ts';
-import type { Answer, DeliverDevice, DeliverTopic } from '../protocol/link.ts';
+import type { Answer, AnswerMany, Command, DeliverDevice, DeliverMany, DeliverTopic, Reply } from '../protocol/link.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
@@ -62,7 +62,7 @@ export function aWatchedText(text: string | null) {
 }
 
 export const ringOfLinkKey: Keys = {
-  current: () => ({ tokenPublic: [], tokenPrivate: [], ticket: [], link: [LINK_KEY], admin: [] }),
+  current: () => ({ tokenPublic: [], tokenPrivate: [], ticket: [], link: [LINK_KEY], admin: [], webhook: [] }),
   stop: () => {},
 };
 
@@ -113,6 +113,11 @@ export interface FakeGateway {
   readonly heard: (DeliverDevice | DeliverTopic)[];
   /** What it answers, or null for no answer; by default every delivery is taken. */
   answer: (frame: DeliverDevice | DeliverTopic) => Omit<Answer, 'kind' | 'seq'> | null;
+  readonly heardMany: DeliverMany[];
+  /** What it answers a message for many devices, or null for no answer; by default all rows are taken. */
+  answerMany: (frame: DeliverMany) => Omit<AnswerMany, 'kind' | 'seq'> | null;
+  /** What it replies to a command, or null for no reply (the default). */
+  reply: (frame: Command) => Omit<Reply, 'kind' | 'seq'> | null;
   /** Puts the device's route here. */
   connect(device: DeviceId, account?: string): Promise<void>;
   /** Resolves once this many deliveries have come. */
@@ -136,6 +141,15 @@ export async function aGateway(
     clock: systemClock,
     log: silentLog,
     onFrame(peer, frame) {
+      if (frame.kind === 'command') {
+        const reply = gateway.reply(frame);
+        if (reply !== null) peer.send({ kind: 'reply', seq: frame.seq, ...reply });
+      }
+      if (frame.kind === 'deliver-many') {
+        gateway.heardMany.push({ ...frame, record: Buffer.from(frame.record) });
+        const answer = gateway.answerMany(frame);
+        if (answer !== null) peer.send({ kind: 'answer-many', seq: frame.seq, ...answer });
+      }
       if (frame.kind !== 'deliver-device' && frame.kind !== 'deliver-topic') return;
       gateway.heard.push({ ...frame, record: Buffer.from(frame.record) });
       const answer = gateway.answer(frame);
@@ -150,7 +164,10 @@ export async function aGateway(
     bootId,
     server,
     heard: [],
+    heardMany: [],
     answer: () => ({ outcome: 'taken', sessions: 1 }),
+    answerMany: () => ({ notHere: [], slow: [] }),
+    reply: () => null,
     async connect(device, account = 'ada') {
       const opened = await store.openSession({
         app: SHOP,

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { newLinkCounters } from '../link/counters.ts';
 import { aDelivery } from '../link/fixtures.ts';
-import type { AppId, DeviceId, TopicName } from '../protocol/ids.ts';
+import type { AppId, DeviceId, Epoch, TopicName } from '../protocol/ids.ts';
 import { aManualClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import type { GatewayLease } from '../store/port.ts';
@@ -26,6 +26,8 @@ const durable = (over: Partial<ReturnType<typeof aDelivery>> = {}): Delivery => 
   const { seq: _, ...delivery } = aDelivery({ device: 'd' as DeviceId, ...over });
   return delivery;
 };
+
+const offsetOf = (delivery: Delivery): number => (delivery.kind === 'deliver-many' ? 0 : delivery.offset);
 
 async function aLink(t: TestContext, answer: FakeGateway['answer'] = () => null) {
   const { store } = await aStore(t);
@@ -108,7 +110,7 @@ test('an answer is told once, with what it answers; one to nothing known is igno
   for (const seq of [9, 1, 1]) peer.send({ kind: 'answer', seq, outcome: 'not-here', sessions: 0 });
   while (answered.length === 0) await new Promise(setImmediate);
   assert.deepEqual(
-    answered.map(({ delivery, moves }) => [delivery.offset, moves]),
+    answered.map(({ delivery, moves }) => [offsetOf(delivery), moves]),
     [[42, 1]],
   );
 });
@@ -118,8 +120,46 @@ test('closing answers what nobody has answered', async (t) => {
   link.offer(durable({ offset: 1 }));
   link.offer(durable({ offset: 2 }));
   assert.deepEqual(
-    link.close('close').map(({ delivery }) => delivery.offset),
+    link.close('close').map(({ delivery }) => offsetOf(delivery)),
     [1, 2],
   );
+  assert.equal(link.unanswered, 0);
+});
+
+test('a question is answered by its reply; without one in time, or when the link falls, by nothing', async (t) => {
+  const { link, gateway, clock, up } = await aLink(t);
+  const question = { kind: 'command', op: 'trace', app: 'shop' as AppId, account: '', device: '' } as const;
+  const body = Buffer.from('{}');
+  assert.equal(await link.ask({ ...question, body }, 1000), null, 'the link does not stand yet');
+  await up();
+  gateway.reply = (frame) => ({ status: 200, body: Buffer.from(`${frame.op} ${frame.seq}`) });
+  const reply = await link.ask({ ...question, body }, 1000);
+  assert.deepEqual([reply?.status, Buffer.from(reply!.body).toString()], [200, `trace ${reply!.seq}`]);
+  gateway.reply = () => null;
+  const late = link.ask({ ...question, body }, 1000);
+  clock.advance(1000);
+  assert.equal(await late, null);
+  const cut = link.ask({ ...question, body }, 1000);
+  gateway.server.kill();
+  assert.equal(await cut, null);
+});
+
+test('rows of one message for many devices count each, and are answered by their places', async (t) => {
+  const { link, gateway, answered, up } = await aLink(t);
+  await up();
+  const rows = ['a', 'b', 'c'].map((device, i) => ({
+    device: device as DeviceId,
+    epoch: 'e1' as Epoch,
+    offset: i + 1,
+    prev: i,
+  }));
+  const { app, bootId, lane, record } = aDelivery({ bootId: gateway.bootId });
+  assert.equal(link.offer({ kind: 'deliver-many', app, bootId, lane, record, rows }), 'sent');
+  assert.equal(link.unanswered, 3);
+  while (gateway.heardMany.length === 0) await new Promise(setImmediate);
+  assert.deepEqual(gateway.heardMany[0]!.rows, rows);
+  const peer = gateway.server.peers()[0]!;
+  peer.send({ kind: 'answer-many', seq: gateway.heardMany[0]!.seq, notHere: [1], slow: [] });
+  while (answered.length === 0) await new Promise(setImmediate);
   assert.equal(link.unanswered, 0);
 });

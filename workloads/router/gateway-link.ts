@@ -5,14 +5,16 @@ import { openLink } from '../link/client.ts';
 import type { Link } from '../link/client.ts';
 import type { LinkCounters } from '../link/counters.ts';
 import type { SymmetricKey } from '../protocol/credentials.ts';
-import type { Answer, DeliverDevice, DeliverTopic } from '../protocol/link.ts';
+import type { Answer, AnswerMany, Command, DeliverDevice, DeliverMany, DeliverTopic, Reply } from '../protocol/link.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { GatewayLease } from '../store/port.ts';
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'seq'> : never;
 /** A delivery before a link numbers it. */
-export type Delivery = Unnumbered<DeliverDevice | DeliverTopic>;
+export type Delivery = Unnumbered<DeliverDevice | DeliverTopic | DeliverMany>;
+/** A question to a gateway before a link numbers it. */
+export type Question = Unnumbered<Command>;
 
 export interface Sent {
   readonly delivery: Delivery;
@@ -23,11 +25,13 @@ export interface Sent {
 
 /** Unanswered live topic messages towards one gateway: with answers each 20 ms still 12,800 a second. */
 export const LIVE_WINDOW = 256;
-/** Unanswered deliveries kept for one gateway, by number and by bytes of their records. */
+/** Unanswered deliveries (each row of a `deliver-many` is one) kept for one gateway, by number and by bytes of their records. */
 export const UNANSWERED_MAX = 20_000;
 export const UNANSWERED_BYTES_MAX = 32 * 1024 * 1024;
 /** A durable delivery not answered by then is left to the stream. */
 export const UNANSWERED_MS = 10_000;
+/** Questions under way to one gateway. */
+export const QUESTIONS_MAX = 1000;
 
 export interface GatewayLinkOptions {
   readonly lease: GatewayLease;
@@ -39,7 +43,7 @@ export interface GatewayLinkOptions {
   readonly random: () => number;
   readonly counters: LinkCounters;
   /** Each answer to something still unanswered. */
-  onAnswer(sent: Sent, answer: Answer): void;
+  onAnswer(sent: Sent, answer: Answer | AnswerMany): void;
   /** A live window or a link opened or closed: who waits for room may look again. */
   onRoom(): void;
 }
@@ -51,6 +55,8 @@ export class GatewayLink {
   readonly #options: GatewayLinkOptions;
   readonly #link: Link;
   readonly #unanswered = new Map<number, Sent>();
+  readonly #questions = new Map<number, (reply: Reply | null) => void>();
+  #unansweredCount = 0;
   #unansweredBytes = 0;
   #unansweredLive = 0;
   #seq = 0;
@@ -69,10 +75,14 @@ export class GatewayLink {
       random: options.random,
       counters: options.counters,
       onFrame: (frame) => {
-        if (frame.kind === 'answer') this.#take(frame);
+        if (frame.kind === 'answer' || frame.kind === 'answer-many') this.#take(frame);
+        else if (frame.kind === 'reply') this.#settle(frame.seq, frame);
       },
       onUp: () => this.#sendAgain(),
-      onDown: () => this.#forgetLive(),
+      onDown: () => {
+        this.#forgetLive();
+        this.#forgetQuestions();
+      },
     });
   }
 
@@ -80,7 +90,7 @@ export class GatewayLink {
     return this.#link.isUp();
   }
   get unanswered(): number {
-    return this.#unanswered.size;
+    return this.#unansweredCount;
   }
 
   /** A durable delivery: sent now, or kept until the link stands. `full`: neither; it is left to the stream. */
@@ -108,13 +118,27 @@ export class GatewayLink {
     return this.#link.isUp() && this.#unansweredLive < LIVE_WINDOW;
   }
 
+  /** Asks this life of the gateway; null: the link is not there, fell meanwhile, or no reply came within `timeoutMs`. */
+  ask(question: Question, timeoutMs: number): Promise<Reply | null> {
+    return new Promise((resolve) => {
+      const seq = ++this.#seq;
+      if (this.#questions.size >= QUESTIONS_MAX || this.#link.send({ ...question, seq }) !== 'queued')
+        return resolve(null);
+      const cancel = this.#options.clock.after(timeoutMs, () => this.#settle(seq, null));
+      this.#questions.set(seq, (reply) => {
+        cancel();
+        resolve(reply);
+      });
+    });
+  }
+
   /** Drops what has waited for an answer too long; answers how many. */
   dropStale(nowMs: number): number {
     let dropped = 0;
     for (const [seq, sent] of this.#unanswered) {
       if (nowMs - sent.sentMs < UNANSWERED_MS) break; // in the order they were sent
       this.#forget(seq);
-      dropped++;
+      dropped += countOf(sent.delivery);
     }
     if (dropped > 0) this.#options.onRoom();
     return dropped;
@@ -125,18 +149,23 @@ export class GatewayLink {
     this.#link[how]();
     const left = [...this.#unanswered.values()];
     this.#unanswered.clear();
+    this.#unansweredCount = 0;
+    this.#unansweredBytes = 0;
+    this.#forgetQuestions();
     return left;
   }
 
   #isFull(delivery: Delivery): boolean {
     return (
-      this.#unanswered.size >= UNANSWERED_MAX || this.#unansweredBytes + delivery.record.length > UNANSWERED_BYTES_MAX
+      this.#unansweredCount + countOf(delivery) > UNANSWERED_MAX ||
+      this.#unansweredBytes + bytesOf(delivery) > UNANSWERED_BYTES_MAX
     );
   }
   #keep(delivery: Delivery, moves: number): number {
     const seq = ++this.#seq;
     this.#unanswered.set(seq, { delivery, moves, sentMs: this.#options.clock.monotonicMs() });
-    this.#unansweredBytes += delivery.record.length;
+    this.#unansweredCount += countOf(delivery);
+    this.#unansweredBytes += bytesOf(delivery);
     if (isLiveTopic(delivery)) this.#unansweredLive++;
     return seq;
   }
@@ -144,11 +173,12 @@ export class GatewayLink {
     const sent = this.#unanswered.get(seq);
     if (sent === undefined) return null;
     this.#unanswered.delete(seq);
-    this.#unansweredBytes -= sent.delivery.record.length;
+    this.#unansweredCount -= countOf(sent.delivery);
+    this.#unansweredBytes -= bytesOf(sent.delivery);
     if (isLiveTopic(sent.delivery)) this.#unansweredLive--;
     return sent;
   }
-  #take(answer: Answer): void {
+  #take(answer: Answer | AnswerMany): void {
     const sent = this.#forget(answer.seq);
     if (sent === null) return;
     this.#options.onAnswer(sent, answer);
@@ -160,11 +190,31 @@ export class GatewayLink {
     this.#options.onRoom();
   }
   #forgetLive(): void {
-    for (const [seq, sent] of this.#unanswered) if (sent.delivery.epoch === null) this.#forget(seq);
+    for (const [seq, sent] of this.#unanswered) if (isLive(sent.delivery)) this.#forget(seq);
     this.#options.onRoom();
+  }
+  #settle(seq: number, reply: Reply | null): void {
+    const resolve = this.#questions.get(seq);
+    this.#questions.delete(seq);
+    resolve?.(reply);
+  }
+  #forgetQuestions(): void {
+    for (const seq of this.#questions.keys()) this.#settle(seq, null);
   }
 }
 
+/** Messages that are not stored: now or never. */
+export function isLive(delivery: Delivery): boolean {
+  return delivery.kind !== 'deliver-many' && delivery.epoch === null;
+}
+/** Devices or topics that a delivery is for. */
+export function countOf(delivery: Delivery): number {
+  return delivery.kind === 'deliver-many' ? delivery.rows.length : 1;
+}
+/** About 100 bytes for each row: two names and two numbers. */
+function bytesOf(delivery: Delivery): number {
+  return delivery.record.length + (delivery.kind === 'deliver-many' ? 100 * delivery.rows.length : 0);
+}
 function isLiveTopic(delivery: Delivery): boolean {
   return delivery.kind === 'deliver-topic' && delivery.epoch === null;
 }

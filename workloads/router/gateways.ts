@@ -1,12 +1,12 @@
 // The gateways that are alive, by their leases in the store, and a link to each. The leases are read each leasePollMs, and at once when a
 // route names a life that is not known yet. While the store does not answer, the ones known stay.
 import type { LinkCounters } from '../link/counters.ts';
-import type { BootId } from '../protocol/ids.ts';
+import type { BootId, GatewayName } from '../protocol/ids.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { GatewayLease, Store } from '../store/port.ts';
 import { GatewayLink } from './gateway-link.ts';
-import type { Delivery, GatewayLinkOptions, Sent } from './gateway-link.ts';
+import type { Delivery, GatewayLinkOptions, Question, Sent } from './gateway-link.ts';
 
 export interface GatewaysOptions {
   readonly store: Pick<Store, 'leases'>;
@@ -27,6 +27,18 @@ const RECENT_MAX = 2000;
 const RECENT_BYTES_MAX = 4 * 1024 * 1024;
 /** Beyond two polls: the time a link takes to stand. */
 const RECENT_MARGIN_MS = 1000;
+
+/** What the gateways said to one question. */
+export interface GatewayReplies {
+  readonly replies: readonly {
+    readonly gateway: GatewayName;
+    readonly bootId: BootId;
+    readonly status: number;
+    readonly body: Uint8Array;
+  }[];
+  /** Those that did not answer in time. */
+  readonly silent: readonly GatewayName[];
+}
 
 export class Gateways {
   readonly #options: GatewaysOptions;
@@ -82,6 +94,19 @@ export class Gateways {
       else told++;
     }
     return told;
+  }
+
+  /** Asks every gateway at once. Never rejects; takes at most `timeoutMs`. */
+  async ask(question: Question, timeoutMs: number): Promise<GatewayReplies> {
+    const links = [...this.#links.values()];
+    const answers = await Promise.all(links.map((link) => link.ask(question, timeoutMs)));
+    return {
+      replies: links.flatMap(({ lease: { gateway, bootId } }, i) => {
+        const reply = answers[i] ?? null;
+        return reply === null ? [] : [{ gateway, bootId, status: reply.status, body: reply.body }];
+      }),
+      silent: links.flatMap(({ lease }, i) => (answers[i] === null ? [lease.gateway] : [])),
+    };
   }
 
   stop(how: 'close' | 'kill'): void {

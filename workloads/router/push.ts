@@ -7,7 +7,7 @@ import { RefusedError } from '../protocol/codes.ts';
 import { TOPIC_ALL, messageIdAt, messageIdTimeMs } from '../protocol/ids.ts';
 import type { DeviceId, MessageId } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
-import { encodeRecord } from '../protocol/record.ts';
+import { RECORD_DEFAULTS, encodeRecord } from '../protocol/record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { StoreUnavailableError } from '../store/port.ts';
 import type { Append, AppendOutcome, Store, StreamRef } from '../store/port.ts';
@@ -136,7 +136,7 @@ class PushPath {
     const { lane } = push;
     const sent = await Promise.all(
       devices.map((device) =>
-        this.#options.hints.sendLive({ kind: 'deliver-device', app: app.name, device, lane, ...nowhere }),
+        this.#options.hints.sendLive({ kind: 'deliver-device', app: app.name, device, lane, stamp, ...nowhere }),
       ),
     );
     const online = sent.filter((presence) => typeof presence === 'object');
@@ -170,7 +170,15 @@ class PushPath {
     const ttlMs = push.ttlMs ?? (push.class === 'live' ? null : (app.delivery.ttlMs ?? LIMITS.ttlDefaultMs));
     const expiresAtMs = ttlMs === null ? 0 : publishedAtMs + Math.min(ttlMs, LIMITS.ttlMaxMs);
     const { content, attributes, body } = push;
-    const record = encodeRecord({ id: claimed.id, publishedAtMs, expiresAtMs, content, attributes, body });
+    const record = encodeRecord({
+      id: claimed.id,
+      publishedAtMs,
+      expiresAtMs,
+      content,
+      attributes,
+      body,
+      ...RECORD_DEFAULTS,
+    });
     return { app, push, record, expiresAtMs, ...claimed };
   }
 
@@ -217,7 +225,7 @@ class PushPath {
   async #toTopic(message: Message, topic: typeof TOPIC_ALL): Promise<Accepted> {
     const app = message.app.name;
     const at = await this.#append(message, { app, kind: 'topic', topic });
-    if (at.kind === 'refused') throw describeRefusal(message.push, { code: at.reason });
+    if (at.kind !== 'appended') throw describeRefusal(message.push, { code: at.reason });
     const { epoch, offset, prev } = at;
     const { record, id, duplicate } = message;
     const gateways = this.#options.hints.gateways.tellTopic({

@@ -16,6 +16,7 @@ export interface KeyRing {
   readonly ticket: readonly SymmetricKey[];
   readonly link: readonly SymmetricKey[];
   readonly admin: readonly SymmetricKey[];
+  readonly webhook: readonly SigningKey[];
 }
 /** A key file that cannot be read or is not of its form. The message names the file and never quotes it. */
 export class InvalidKeysError extends Error {
@@ -50,6 +51,7 @@ export function readKeyRing(dir: string, before?: KeyRing): KeyRing {
     ticket: read('ticket', parseSymmetricKey) ?? before?.ticket ?? [],
     link: read('link', parseSymmetricKey) ?? before?.link ?? [],
     admin: read('admin', parseSymmetricKey) ?? before?.admin ?? [],
+    webhook: read('webhook', (row) => parseSigningKey(row, true)) ?? before?.webhook ?? [],
   };
 }
 

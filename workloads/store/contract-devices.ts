@@ -3,12 +3,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   account,
+  aMove,
   anId,
   anOpenSession,
   APP,
   appendAll,
   appended,
   device,
+  hear,
   opened,
   register,
   topic,
@@ -17,6 +19,7 @@ import {
 } from './contract-subject.ts';
 import type { StoreSubject } from './contract-subject.ts';
 import { StoreUnavailableError } from './port.ts';
+import type { TopicCursor } from './port.ts';
 import type { AppId, Epoch } from '../protocol/ids.ts';
 import { TOPIC_ALL } from '../protocol/ids.ts';
 
@@ -43,7 +46,7 @@ function registrationContract(subject: StoreSubject): void {
     withStore(subject, {}, async ({ store }) => {
       await register(store, 'd1', { tokenId: 't1' });
       const { generation } = opened(await store.openSession(anOpenSession('d1')));
-      await store.subscribe(APP, device('d1'), [topicName('news')]);
+      await store.subscribe(APP, device('d1'), [hear('news')]);
       assert.equal(await register(store, 'd1', { tokenId: 't2', max: 1 }), 'registered');
       const info = await store.device(APP, device('d1'));
       assert.deepEqual([info!.generation, info!.route!.generation], [generation, generation]);
@@ -115,22 +118,22 @@ function subscriptionsContract(subject: StoreSubject): void {
     withStore(subject, {}, async ({ store }) => {
       await register(store, 'd1');
       const { epoch } = appended((await appendAll(store, topic('news'), ['a', 'b']))[0]);
-      const cursors = await store.subscribe(APP, device('d1'), [topicName('news'), topicName('empty')]);
+      const cursors = await store.subscribe(APP, device('d1'), [hear('news'), hear('empty')]);
       assert.deepEqual(cursors, [
-        { topic: 'news', epoch, offset: 2 },
-        { topic: 'empty', epoch: null, offset: 0 },
+        { topic: 'news', epoch, offset: 2, filter: null, attempts: 0 },
+        { topic: 'empty', epoch: null, offset: 0, filter: null, attempts: 0 },
       ]);
       await appendAll(store, topic('news'), ['c']);
-      assert.deepEqual(await store.subscribe(APP, device('d1'), [topicName('news')]), [
-        { topic: 'news', epoch, offset: 2 },
+      assert.deepEqual(await store.subscribe(APP, device('d1'), [hear('news')]), [
+        { topic: 'news', epoch, offset: 2, filter: null, attempts: 0 },
       ]);
-      assert.deepEqual(await store.subscribe(APP, device('nobody'), [topicName('news')]), []);
+      assert.deepEqual(await store.subscribe(APP, device('nobody'), [hear('news')]), []);
     }));
 
   test('unsubscribing removes the row, and only that', () =>
     withStore(subject, {}, async ({ store }) => {
       await register(store, 'd1');
-      await store.subscribe(APP, device('d1'), [topicName('a'), topicName('b')]);
+      await store.subscribe(APP, device('d1'), [hear('a'), hear('b')]);
       await store.unsubscribe(APP, device('d1'), [topicName('a'), topicName('never')]);
       assert.deepEqual(
         opened(await store.openSession(anOpenSession('d1'))).topics.map((c) => c.topic),
@@ -143,7 +146,7 @@ function subscriptionsContract(subject: StoreSubject): void {
   test('saved cursors go up and never back within an epoch, and only for what is subscribed or for everyone', () =>
     withStore(subject, {}, async ({ store }) => {
       await register(store, 'd1');
-      await store.subscribe(APP, device('d1'), [topicName('a')]);
+      await store.subscribe(APP, device('d1'), [hear('a')]);
       const { generation } = opened(await store.openSession(anOpenSession('d1')));
       const save = (name: string, epoch: string, offset: number, from = generation) =>
         store.saveCursors([
@@ -151,7 +154,7 @@ function subscriptionsContract(subject: StoreSubject): void {
             app: APP,
             device: device('d1'),
             generation: from,
-            topics: [{ topic: topicName(name), epoch: epoch as Epoch, offset }],
+            topics: [aMove(name, epoch as Epoch, { offset })],
           },
         ]);
       await save('a', 'e1', 5);
@@ -162,7 +165,7 @@ function subscriptionsContract(subject: StoreSubject): void {
       await save(TOPIC_ALL, 'e9', 1);
       const session = opened(await store.openSession(anOpenSession('d1')));
       assert.deepEqual(
-        session.topics.toSorted((x, y) => (x.topic < y.topic ? -1 : 1)),
+        session.topics.map(placeOf).toSorted((x, y) => (x.topic < y.topic ? -1 : 1)),
         [
           { topic: TOPIC_ALL, epoch: 'e9', offset: 2 },
           { topic: 'a', epoch: 'e1', offset: 5 },
@@ -171,20 +174,20 @@ function subscriptionsContract(subject: StoreSubject): void {
       await save('a', 'e2', 1, session.generation);
       const next = opened(await store.openSession(anOpenSession('d1')));
       assert.deepEqual(
-        next.topics.find((c) => c.topic === 'a'),
+        next.topics.map(placeOf).find((c) => c.topic === 'a'),
         { topic: 'a', epoch: 'e2', offset: 1 },
       );
     }));
 
   test('hundreds of subscriptions of one device and flushes of many devices go in one call', () =>
     withStore(subject, {}, async ({ store }) => {
-      const names = Array.from({ length: 300 }, (_, i) => topicName(`topic/${i}`));
+      const names = Array.from({ length: 300 }, (_, i) => `topic/${i}`);
       const devices = ['d1', 'd2', 'd3'];
       for (const name of devices) {
         await register(store, name);
-        assert.equal((await store.subscribe(APP, device(name), names)).length, 300);
+        assert.equal((await store.subscribe(APP, device(name), names.map(hear))).length, 300);
       }
-      const topics = names.map((name, i) => ({ topic: name, epoch: 'e' as Epoch, offset: i }));
+      const topics = names.map((name, i) => aMove(name, 'e' as Epoch, { offset: i }));
       await store.saveCursors(devices.map((name) => ({ app: APP, device: device(name), generation: 0, topics })));
       for (const name of devices) {
         const session = opened(await store.openSession(anOpenSession(name)));
@@ -194,6 +197,10 @@ function subscriptionsContract(subject: StoreSubject): void {
         );
       }
     }));
+}
+
+function placeOf({ topic, epoch, offset }: TopicCursor): Pick<TopicCursor, 'topic' | 'epoch' | 'offset'> {
+  return { topic, epoch, offset };
 }
 
 function claimsContract(subject: StoreSubject): void {

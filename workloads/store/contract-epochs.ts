@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  anAck,
   anAppend,
   anId,
   anOpenSession,
   APP,
   appendAll,
   appended,
-  device,
+  counted,
   lane,
   opened,
   register,
@@ -102,12 +103,13 @@ function fallBackContract(subject: StoreSubject): void {
       await under.checkpoint!();
       await under.fallBack!();
       await appendAll(under.store, lane('d1'), ['c']);
-      const ack = { app: APP, device: device('d1'), lane: 'normal' as const, epoch, generation };
       assert.deepEqual(
-        await under.store.settle([
-          { ...ack, offset: 3 },
-          { ...ack, offset: 2 },
-        ]),
+        counted(
+          await under.store.settle([
+            anAck('d1', { epoch, generation, offset: 3 }),
+            anAck('d1', { epoch, generation, offset: 2 }),
+          ]),
+        ),
         [false, true],
       );
       const [read] = await under.store.read([{ stream: lane('d1'), after: null, entriesMax: 9 }]);

@@ -2,12 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  anAck,
   anAppend,
   anOpenSession,
-  APP,
   appendAll,
   appended,
-  device,
   lane,
   opened,
   register,
@@ -148,13 +147,13 @@ function holesContract(subject: StoreSubject): void {
       await register(store, 'd1');
       const { generation } = opened(await store.openSession(anOpenSession('d1')));
       const { epoch } = appended((await appendAll(store, lane('d1'), ['a', 'b', 'c']))[0]);
-      await store.settle([{ app: APP, device: device('d1'), lane: 'normal', epoch, offset: 2, generation }]);
+      await store.settle([anAck('d1', { epoch, offset: 2, generation })]);
       const [back] = await store.read([{ stream: lane('d1'), after: { epoch, offset: 1 }, entriesMax: 9 }]);
       assert.deepEqual(
         [back!.notRecovered, back!.from, back!.entries.map((e) => [e.offset, e.prev])],
         [null, 1, [[3, 1]]],
       );
-      await store.settle([{ app: APP, device: device('d1'), lane: 'normal', epoch, offset: 3, generation }]);
+      await store.settle([anAck('d1', { epoch, offset: 3, generation })]);
       const [empty] = await store.read([{ stream: lane('d1'), after: null, entriesMax: 9 }]);
       assert.deepEqual(empty, { epoch, notRecovered: 'no-position', from: 3, entries: [], head: 3, complete: true });
       assert.deepEqual(

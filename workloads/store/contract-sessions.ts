@@ -3,17 +3,19 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
   account,
+  anAck,
   anOpenSession,
   APP,
   appendAll,
   appended,
   boot,
+  counted,
   device,
   gateway,
+  hear,
   lane,
   opened,
   register,
-  topicName,
   withStore,
 } from './contract-subject.ts';
 import type { StoreSubject } from './contract-subject.ts';
@@ -46,10 +48,13 @@ function openContract(subject: StoreSubject): void {
     withStore(subject, {}, async ({ store }) => {
       await register(store, 'd1');
       const { epoch } = appended((await appendAll(store, lane('d1', 'low'), ['a', 'b']))[0]);
-      await store.subscribe(APP, device('d1'), [topicName('news')]);
+      await store.subscribe(APP, device('d1'), [hear('news')]);
       const session = opened(await store.openSession(anOpenSession('d1')));
-      assert.deepEqual(session.lanes, [{ lane: 'low', epoch, head: 2, settled: 0 }]);
-      assert.deepEqual(session.topics, [{ topic: 'news', epoch: null, offset: 0 }]);
+      assert.deepEqual(
+        session.lanes.map(({ lane, epoch, head, settled }) => ({ lane, epoch, head, settled })),
+        [{ lane: 'low', epoch, head: 2, settled: 0 }],
+      );
+      assert.deepEqual(session.topics, [{ topic: 'news', epoch: null, offset: 0, filter: null, attempts: 0 }]);
     }));
 
   test('a ticket opens a session once: with the generation it names', () =>
@@ -121,7 +126,7 @@ function openContract(subject: StoreSubject): void {
       await register(store, 'd1');
       const old = opened(await store.openSession(anOpenSession('d1')));
       const before = appended((await appendAll(store, lane('d1'), ['for ann']))[0]);
-      await store.subscribe(APP, device('d1'), [topicName('news')]);
+      await store.subscribe(APP, device('d1'), [hear('news')]);
       await register(store, 'd1', { account: 'bob' });
       assert.deepEqual(await store.routes(APP, [device('d1')]), [null]);
       assert.deepEqual((await store.countRoutes()).size, 0);
@@ -129,15 +134,8 @@ function openContract(subject: StoreSubject): void {
       const [after] = await appendAll(store, lane('d1'), ['for bob']);
       assert.equal(appended(after).offset, 1);
       assert.notEqual(appended(after).epoch, before.epoch);
-      const ack = {
-        app: APP,
-        device: device('d1'),
-        lane: 'normal' as const,
-        epoch: appended(after).epoch,
-        offset: 1,
-        generation: old.generation,
-      };
-      assert.deepEqual(await store.settle([ack]), [false]);
+      const ack = anAck('d1', { epoch: appended(after).epoch, offset: 1, generation: old.generation });
+      assert.deepEqual(counted(await store.settle([ack])), [false]);
       const late = anOpenSession('d1', { account: account('bob'), permittedAtMs: nowMs() - 2000 });
       assert.deepEqual(await store.openSession(late), { kind: 'revoked' });
       const session = opened(await store.openSession({ ...late, permittedAtMs: nowMs() }));

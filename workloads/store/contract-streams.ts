@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
+  anAck,
   anAppend,
   anId,
   anOpenSession,
-  APP,
   appendAll,
   appended,
+  counted,
   device,
   lane,
   opened,
@@ -106,7 +107,7 @@ function appendContract(subject: StoreSubject): void {
       const { generation } = opened(await store.openSession(anOpenSession('d1')));
       const id = anId();
       const { epoch, offset } = appended((await store.append([anAppend(lane('d1'), 'x', { id })]))[0]);
-      await store.settle([{ app: APP, device: device('d1'), lane: 'normal', epoch, offset, generation }]);
+      await store.settle([anAck('d1', { epoch, offset, generation })]);
       assert.equal(appended((await store.append([anAppend(lane('d1'), 'x', { id })]))[0]).duplicate, true);
     }));
 
@@ -237,7 +238,7 @@ function boundsContract(subject: StoreSubject): void {
       const { epoch } = appended(
         (await store.append([anAppend(lane('d1'), 'a'), anAppend(lane('d1'), 'b', { expiresAtMs: nowMs() + 500 })]))[0],
       );
-      await store.settle([{ app: APP, device: device('d1'), lane: 'normal', epoch, offset: 1, generation }]);
+      await store.settle([anAck('d1', { epoch, offset: 1, generation })]);
       const third = appended((await appendAll(store, lane('d1'), ['c']))[0]);
       assert.deepEqual([third.offset, third.prev], [3, 2]);
       assert.equal((await appendAll(store, lane('d1'), ['d']))[0]!.kind, 'refused');
@@ -296,17 +297,13 @@ function settleContract(subject: StoreSubject): void {
       await register(store, 'd1');
       const { generation } = opened(await store.openSession(anOpenSession('d1')));
       const { epoch } = appended((await appendAll(store, lane('d1'), ['a', 'b', 'c', 'd']))[0]);
-      const ack = (offset: number) => ({
-        app: APP,
-        device: device('d1'),
-        lane: 'normal' as const,
-        epoch,
-        offset,
-        generation,
-      });
-      assert.deepEqual(await store.settle([ack(1), ack(3), ack(2), ack(3)]), [true, true, true, true]);
+      const ack = (offset: number) => anAck('d1', { epoch, offset, generation });
+      assert.deepEqual(counted(await store.settle([ack(1), ack(3), ack(2), ack(3)])), [true, true, true, true]);
       const session = opened(await store.openSession(anOpenSession('d1')));
-      assert.deepEqual(session.lanes, [{ lane: 'normal', epoch, head: 4, settled: 3 }]);
+      assert.deepEqual(
+        session.lanes.map(({ lane, epoch, head, settled }) => ({ lane, epoch, head, settled })),
+        [{ lane: 'normal', epoch, head: 4, settled: 3 }],
+      );
       assert.deepEqual(texts((await store.read([{ stream: lane('d1'), after: null, entriesMax: 9 }]))[0]!.entries), [
         'd',
       ]);
@@ -318,7 +315,7 @@ function settleContract(subject: StoreSubject): void {
       const old = opened(await store.openSession(anOpenSession('d1')));
       const { epoch } = appended((await appendAll(store, lane('d1'), ['a', 'b']))[0]);
       const { generation } = opened(await store.openSession(anOpenSession('d1')));
-      const ack = { app: APP, device: device('d1'), lane: 'normal' as const, epoch, offset: 1, generation };
+      const ack = anAck('d1', { epoch, offset: 1, generation });
       const refused = [
         { ...ack, generation: old.generation },
         { ...ack, generation: generation + 1 },
@@ -328,10 +325,10 @@ function settleContract(subject: StoreSubject): void {
         { ...ack, device: device('nobody') },
       ];
       assert.deepEqual(
-        await store.settle(refused),
+        counted(await store.settle(refused)),
         refused.map(() => false),
       );
       assert.equal((await store.read([{ stream: lane('d1'), after: null, entriesMax: 9 }]))[0]!.entries.length, 2);
-      assert.deepEqual(await store.settle([ack, { ...ack, offset: 2 }]), [true, true]);
+      assert.deepEqual(counted(await store.settle([ack, { ...ack, offset: 2 }])), [true, true]);
     }));
 }

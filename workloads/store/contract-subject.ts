@@ -1,10 +1,22 @@
 // What the contract suite of the store port needs from an implementation, and its builders: names, appends, sessions. Used by
 // every section of the suite (contract-*.ts) and by the test files of the implementations.
 import { randomBytes } from 'node:crypto';
-import type { Append, AppendOutcome, OpenedSession, OpenSession, RegisterOutcome, Store, StreamRef } from './port.ts';
+import type {
+  Append,
+  AppendOutcome,
+  CursorMove,
+  OpenedSession,
+  OpenSession,
+  RegisterOutcome,
+  Settle,
+  SettleOutcome,
+  Store,
+  StreamRef,
+  Subscription,
+} from './port.ts';
 import type { StoreLimits } from './store-limits.ts';
 import { messageIdAt } from '../protocol/ids.ts';
-import type { AccountId, AppId, BootId, DeviceId, GatewayName, MessageId, TopicName } from '../protocol/ids.ts';
+import type { AccountId, AppId, BootId, DeviceId, Epoch, GatewayName, MessageId, TopicName } from '../protocol/ids.ts';
 import type { Lane } from '../protocol/streams.ts';
 
 /** A store opened empty for one test. */
@@ -50,6 +62,8 @@ export const APP = 'shop' as AppId;
 export const account = (name: string): AccountId => name as AccountId;
 export const device = (name: string): DeviceId => name as DeviceId;
 export const topicName = (name: string): TopicName => name as TopicName;
+/** A subscription without a filter. */
+export const hear = (name: string): Subscription => ({ topic: topicName(name), filter: null });
 export const gateway = (name: string): GatewayName => name as GatewayName;
 export const boot = (name: string): BootId => name as BootId;
 
@@ -129,6 +143,37 @@ export function anOpenSession(name: string, more: Partial<OpenSession> = {}): Op
 export function opened(outcome: OpenedSession): Extract<OpenedSession, { kind: 'opened' }> {
   if (outcome.kind !== 'opened') throw new Error(`expected opened, got ${outcome.kind}`);
   return outcome;
+}
+
+/** A cumulative ack of a device's normal lane, from gateway gw-0. */
+export function anAck(
+  name: string,
+  at: { epoch: Epoch; offset: number; generation: number; lane?: Lane; gateway?: GatewayName },
+): Settle {
+  return { app: APP, device: device(name), lane: 'normal', gateway: gateway('gw-0'), ...at };
+}
+/** Which settles counted. */
+export function counted(outcomes: readonly SettleOutcome[]): boolean[] {
+  return outcomes.map((outcome) => outcome.counted);
+}
+
+/** A cursor's move within `epoch`, everything acked unless told. */
+export function aMove(
+  topic: string,
+  epoch: Epoch | null,
+  move: Partial<CursorMove> & { readonly offset: number },
+): CursorMove {
+  return {
+    topic: topicName(topic),
+    epoch,
+    from: 0,
+    filtered: 0,
+    expired: 0,
+    cancelled: 0,
+    dead: 0,
+    attempts: 0,
+    ...move,
+  };
 }
 
 export function texts(entries: readonly { record: Uint8Array }[]): string[] {

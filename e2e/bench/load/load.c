@@ -2,7 +2,12 @@
  * minted beforehand, subscribes, counts message frames by their headers without parsing them, and acks cumulatively when asked. Node would
  * use more of the machine than what it measures. load.ts compiles and starts it; e2e/bench/README.md tells what it was checked against.
  *
- *   load <host> <port> <connections> <opens per second> <tokens file> <topic or -> <ack: 0|1> <latency: every nth message, 0 none>
+ *   load <host> <ports> <connections> <opens per second> <tokens file> <topics> <ack: 0|1> <latency: every nth message, 0 none> <protocol> <retry: 0|1>
+ *
+ * Ports: one, or several with commas between, taken in turn. Topics: `-` none, a name, or `many:N:M`: of the N topics b/0 … b/N-1 each
+ * connection takes M that follow each other, the first ones spread evenly. Protocol: `pushcluster`, or `centrifuge` for the other side of a
+ * comparison (its JSON protocol: lines in a frame; no tokens, no acks).
+ * Retry: whoever is refused before it was live comes back after a second.
  *
  * Standard input: "count\n" prints one JSON line with the counts so far, "report\n" one with latencies too; "reset\n" sets messages, bytes and latencies to zero; end: stops.
  * Latency: now minus the number after "t": in a body, both ms since 1970, of one in n messages (per connection). */
@@ -24,8 +29,11 @@
 #define READ_BYTES (256 * 1024)
 #define LATENCIES_MAX (1 << 20)
 #define PING_SECONDS 20
+#define TOPICS_PER_FRAME 200  /* below the 256 that a frame may carry */
 
-enum state { CONNECTING, UPGRADING, WELCOMING, SUBSCRIBING, LIVE, CLOSED };
+enum state { CONNECTING, UPGRADING, WELCOMING, SUBSCRIBING, LIVE, CLOSED, WAITING };
+#define TRIES_MAX 60           /* a client that is refused before it was live comes back after RETRY_MS, so often */
+#define RETRY_MS 1000
 
 struct client {
   int fd;
@@ -36,16 +44,24 @@ struct client {
   uint64_t payload_left, payload_size;
   uint64_t acked, highest;     /* offsets */
   uint32_t messages;
+  uint32_t answers;            /* to subscribes */
+  uint32_t tries;
+  double retry_ms;
+  uint32_t lines;              /* in the payload under way, centrifuge only */
+  uint32_t *offsets;           /* of its many topics: the highest that came, then those acked */
+  uint32_t *dirty, dirty_count;
   char *peek;                  /* only while a payload is split over two reads */
 };
 
 static struct client *clients;
 static char **tokens;
-static int count, ack_mode, sample_every, epoll_fd;
+static int count, ack_mode, sample_every, epoll_fd, is_centrifuge;
+static int topics_all, topics_each, ports[64], port_count; /* many topics: N and M */
 static const char *host, *topic;
 static struct sockaddr_in address;
 static char buffer[READ_BYTES];
-static uint64_t opened, live, failed, closed_later, messages, repeated, bytes, acks;
+static int retrying;
+static uint64_t opened, live, failed, refused, closed_later, messages, repeated, bytes, acks;
 static uint16_t close_code;
 static float *latencies;
 static uint32_t latency_count;
@@ -57,10 +73,12 @@ static double now_ms(clockid_t clock) {
 }
 
 static void end_client(struct client *c) {
-  if (c->state == CLOSED) return;
-  if (c->state == LIVE) { live--; closed_later++; } else failed++;
-  c->state = CLOSED;
+  if (c->state == CLOSED || c->state == WAITING) return;
   close(c->fd);
+  if (c->state == LIVE) { live--; closed_later++; c->state = CLOSED; }
+  else if (retrying && ++c->tries < TRIES_MAX) { refused++; c->state = WAITING; c->retry_ms = now_ms(CLOCK_MONOTONIC) + RETRY_MS; }
+  else { failed++; c->state = CLOSED; }
+  c->header_have = c->payload_left = c->answers = 0;
   free(c->peek);
   c->peek = NULL;
 }
@@ -89,6 +107,7 @@ static void start_client(struct client *c) {
   c->state = CONNECTING;
   c->header_need = 2;
   struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
+  address.sin_port = htons(ports[(c - clients) % port_count]);
   if (connect(c->fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) { end_client(c); return; }
   epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event);
 }
@@ -96,8 +115,9 @@ static void start_client(struct client *c) {
 static void upgrade(struct client *c) {
   char request[512];
   int length = snprintf(request, sizeof request,
-    "GET / HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: pushcluster.v1.json\r\n\r\n", host);
+    "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n%s\r\n", is_centrifuge ? "/connection/websocket" : "/", host,
+    is_centrifuge ? "" : "Sec-WebSocket-Protocol: pushcluster.v1.json\r\n");
   struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
   epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
   c->state = UPGRADING;
@@ -106,6 +126,11 @@ static void upgrade(struct client *c) {
 
 static void hello(struct client *c) {
   char text[12 * 1024];
+  if (is_centrifuge) {
+    c->state = WELCOMING;
+    send_frame(c, "{\"id\":1,\"connect\":{}}", 21);
+    return;
+  }
   int length = snprintf(text, sizeof text, "{\"type\":\"hello\",\"version\":1,\"token\":\"%s\",\"agent\":\"load\"}",
                         tokens[c - clients]);
   c->state = WELCOMING;
@@ -117,6 +142,27 @@ static void subscribe(struct client *c) {
   int length = snprintf(text, sizeof text, "{\"type\":\"subscribe\",\"id\":1,\"topics\":[{\"topic\":\"%s\"}]}", topic);
   c->state = SUBSCRIBING;
   send_frame(c, text, length);
+}
+
+static int first_topic(struct client *c) { return (int)((int64_t)(c - clients) * topics_all / count); }
+static uint32_t frames_of_topics(void) { return (topics_each + TOPICS_PER_FRAME - 1) / TOPICS_PER_FRAME; }
+
+/* Many topics, so many in a frame as it may carry. */
+static void subscribe_many(struct client *c) {
+  char text[15 * 1024];
+  c->state = SUBSCRIBING;
+  for (int from = 0, id = 2; from < topics_each && c->state == SUBSCRIBING; from += TOPICS_PER_FRAME) {
+    size_t at = 0;
+    int until = from + TOPICS_PER_FRAME < topics_each ? from + TOPICS_PER_FRAME : topics_each;
+    if (!is_centrifuge) at += sprintf(text + at, "{\"type\":\"subscribe\",\"id\":%d,\"topics\":[", id++);
+    for (int i = from; i < until; i++) {
+      int number = (first_topic(c) + i) % topics_all;
+      if (is_centrifuge) at += sprintf(text + at, "%s{\"id\":%d,\"subscribe\":{\"channel\":\"b/%d\"}}", i > from ? "\n" : "", i + 2, number);
+      else at += sprintf(text + at, "%s{\"topic\":\"b/%d\"}", i > from ? "," : "", number);
+    }
+    if (!is_centrifuge) at += sprintf(text + at, "]}");
+    send_frame(c, text, at);
+  }
 }
 
 static void go_live(struct client *c) { c->state = LIVE; live++; }
@@ -132,12 +178,50 @@ static uint64_t number_after(const char *text, size_t length, const char *name, 
   return strtoull(digits, NULL, 10);
 }
 
+/* Every nth message of a connection; of several that came in one frame the first stands for all. */
+static void sample(struct client *c, const char *peek, size_t length, uint32_t of) {
+  if (sample_every == 0 || (c->messages % sample_every) >= of) return;
+  double sent = 0;
+  number_after(peek, length, "\"t\":", &sent);
+  if (sent > 0) latencies[latency_count++ & (LATENCIES_MAX - 1)] = (float)(now_ms(CLOCK_REALTIME) - sent);
+}
+
+/* One of many topics: false when it came before. */
+static int take_of_many(struct client *c, const char *peek, size_t length, uint64_t offset) {
+  if (c->offsets == NULL) {
+    c->offsets = calloc(2 * topics_each, sizeof(uint32_t));
+    c->dirty = malloc(topics_each * sizeof(uint32_t));
+  }
+  int number = (int)number_after(peek, length, "\"stream\":\"b/", NULL);
+  int place = (number - first_topic(c) + topics_all) % topics_all;
+  if (place >= topics_each || offset <= c->offsets[place]) return 0;
+  if (c->offsets[place] == c->offsets[topics_each + place]) c->dirty[c->dirty_count++] = place;
+  c->offsets[place] = (uint32_t)offset;
+  return 1;
+}
+
+/* Lines of the other protocol: replies to connect and subscribes, pushes, pings. */
+static void take_lines(struct client *c, const char *peek, size_t length, uint32_t lines) {
+  if (length == 2) send_frame(c, "{}", 2); /* ping */
+  else if (c->state == WELCOMING) { if (topics_each > 0) subscribe_many(c); else go_live(c); }
+  else if (memcmp(peek, "{\"push\"", 7) == 0) {
+    messages += lines;
+    c->messages += lines;
+    bytes += c->payload_size;
+    sample(c, peek, length, lines);
+  } else if (c->state == SUBSCRIBING && (c->answers += lines) >= (uint32_t)topics_each) go_live(c);
+}
+
 /* One frame has arrived whole; `peek` is its start. */
 static void take_frame(struct client *c, const char *peek, size_t length) {
   uint8_t opcode = c->header[0] & 15;
   if (opcode == 8) {
     if (length >= 2) close_code = (uint16_t)((uint8_t)peek[0] << 8 | (uint8_t)peek[1]);
     end_client(c);
+    return;
+  }
+  if (is_centrifuge) {
+    if (opcode == 1 && length >= 2) take_lines(c, peek, length, c->lines + 1);
     return;
   }
   if (opcode != 1 || length < 16) return;
@@ -147,24 +231,21 @@ static void take_frame(struct client *c, const char *peek, size_t length) {
     bytes += c->payload_size;
     if (ack_mode) {
       uint64_t offset = number_after(peek, length, "\"offset\":", NULL);
-      if (offset != 0 && offset <= c->highest) { repeated++; messages--; c->messages--; return; }
+      int is_new = topics_each > 0 ? take_of_many(c, peek, length, offset) : offset == 0 || offset > c->highest;
+      if (!is_new) { repeated++; messages--; c->messages--; return; }
       c->highest = offset;
     }
-    if (sample_every != 0 && c->messages % sample_every == 0) {
-      double sent = 0;
-      number_after(peek, length, "\"t\":", &sent);
-      if (sent > 0) latencies[latency_count++ & (LATENCIES_MAX - 1)] = (float)(now_ms(CLOCK_REALTIME) - sent);
-    }
+    sample(c, peek, length, 1);
     return;
   }
-  if (c->state == WELCOMING && memcmp(peek, "{\"type\":\"welcom", 15) == 0) { if (topic != NULL) subscribe(c); else go_live(c); }
-  else if (c->state == SUBSCRIBING && memcmp(peek, "{\"type\":\"subscr", 15) == 0) go_live(c);
+  if (c->state == WELCOMING && memcmp(peek, "{\"type\":\"welcom", 15) == 0) { if (topics_each > 0) subscribe_many(c); else if (topic != NULL) subscribe(c); else go_live(c); }
+  else if (c->state == SUBSCRIBING && memcmp(peek, "{\"type\":\"subscr", 15) == 0) { if (++c->answers >= (topics_each > 0 ? frames_of_topics() : 1)) go_live(c); }
   else if (memcmp(peek, "{\"type\":\"error\"", 15) == 0) fprintf(stderr, "%.*s\n", (int)length, peek);
 }
 
 /* Walks over the frames in what was read. Most payloads lie whole in the buffer and are not copied. */
 static void scan(struct client *c, const char *at, size_t left) {
-  while (left > 0 && c->state != CLOSED) {
+  while (left > 0 && c->state != CLOSED && c->state != WAITING) {
     if (c->header_have < c->header_need) {
       c->header[c->header_have++] = (uint8_t)*at++;
       left--;
@@ -179,9 +260,12 @@ static void scan(struct client *c, const char *at, size_t left) {
       c->header_have = c->header_need;
       c->payload_size = c->payload_left = size;
       c->peek_have = 0;
+      c->lines = 0;
       if (size > 0) continue;
     }
     size_t part = left < c->payload_left ? left : c->payload_left;
+    if (is_centrifuge)
+      for (const char *line = at, *end = at + part; (line = memchr(line, '\n', end - line)) != NULL; line++) c->lines++;
     if (part == c->payload_size) {
       c->payload_left = 0;
       c->header_have = 0;
@@ -207,6 +291,23 @@ static void scan(struct client *c, const char *at, size_t left) {
   }
 }
 
+/* Acks of every topic of which something came with this read. */
+static void ack_many(struct client *c) {
+  char text[15 * 1024];
+  for (uint32_t from = 0; from < c->dirty_count && c->state == LIVE; from += TOPICS_PER_FRAME) {
+    size_t at = sprintf(text, "{\"type\":\"ack\",\"positions\":[");
+    for (uint32_t i = from; i < c->dirty_count && i < from + TOPICS_PER_FRAME; i++) {
+      uint32_t place = c->dirty[i];
+      c->offsets[topics_each + place] = c->offsets[place];
+      at += sprintf(text + at, "%s{\"stream\":\"b/%d\",\"offset\":%u}", i > from ? "," : "", (first_topic(c) + (int)place) % topics_all, c->offsets[place]);
+    }
+    at += sprintf(text + at, "]}");
+    acks++;
+    send_frame(c, text, at);
+  }
+  c->dirty_count = 0;
+}
+
 static void readable(struct client *c) {
   ssize_t got = read(c->fd, buffer, sizeof buffer);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -215,11 +316,12 @@ static void readable(struct client *c) {
     char *end = memmem(buffer, got, "\r\n\r\n", 4); /* 129 bytes in one segment on loopback */
     if (end == NULL || memcmp(buffer, "HTTP/1.1 101", 12) != 0) { end_client(c); return; }
     hello(c);
-    if (c->state != CLOSED) scan(c, end + 4, got - (end + 4 - buffer));
+    if (c->state != CLOSED && c->state != WAITING) scan(c, end + 4, got - (end + 4 - buffer));
     return;
   }
   scan(c, buffer, got);
-  if (ack_mode && c->state == LIVE && c->highest > c->acked) {
+  if (c->dirty_count > 0 && c->state == LIVE) { ack_many(c); return; }
+  if (ack_mode && c->state == LIVE && topics_each == 0 && c->highest > c->acked) {
     char text[128];
     int length = snprintf(text, sizeof text, "{\"type\":\"ack\",\"positions\":[{\"stream\":\"%s\",\"offset\":%llu}]}",
                           topic != NULL ? topic : "@normal", (unsigned long long)c->highest);
@@ -240,9 +342,9 @@ static void print_counts(int report) {
   float *sorted = malloc(sizeof(float) * (n + 1));
   memcpy(sorted, latencies, sizeof(float) * n);
   qsort(sorted, n, sizeof(float), by_value);
-  printf("{\"opened\":%llu,\"live\":%llu,\"failed\":%llu,\"closed\":%llu,\"closeCode\":%u,\"messages\":%llu,\"repeated\":%llu,"
+  printf("{\"opened\":%llu,\"live\":%llu,\"failed\":%llu,\"refused\":%llu,\"closed\":%llu,\"closeCode\":%u,\"messages\":%llu,\"repeated\":%llu,"
          "\"bytes\":%llu,\"acks\":%llu,\"sampled\":%u",
-         (unsigned long long)opened, (unsigned long long)live, (unsigned long long)failed, (unsigned long long)closed_later, close_code,
+         (unsigned long long)opened, (unsigned long long)live, (unsigned long long)failed, (unsigned long long)refused, (unsigned long long)closed_later, close_code,
          (unsigned long long)messages, (unsigned long long)repeated, (unsigned long long)bytes, (unsigned long long)acks, n);
   uint32_t least = UINT32_MAX, most = 0;
   for (int i = 0; i < count; i++) if (clients[i].state == LIVE) {
@@ -287,7 +389,10 @@ static void read_tokens(const char *path) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 9) { fprintf(stderr, "expected host, port, connections, opens per second, tokens file, topic or -, ack, latency\n"); return 2; }
+  if (argc != 11) { fprintf(stderr, "expected host, ports, connections, opens per second, tokens file, topics, ack, latency, protocol, retry\n"); return 2; }
+  retrying = atoi(argv[10]);
+  is_centrifuge = strcmp(argv[9], "centrifuge") == 0;
+  if (sscanf(argv[6], "many:%d:%d", &topics_all, &topics_each) == 2) argv[6] = "-";
   host = argv[1];
   count = atoi(argv[3]);
   double rate = atof(argv[4]);
@@ -295,12 +400,12 @@ int main(int argc, char **argv) {
   ack_mode = atoi(argv[7]);
   sample_every = atoi(argv[8]);
   address.sin_family = AF_INET;
-  address.sin_port = htons(atoi(argv[2]));
+  for (char *port = strtok(argv[2], ","); port != NULL && port_count < 64; port = strtok(NULL, ",")) ports[port_count++] = atoi(port);
   if (inet_pton(AF_INET, host, &address.sin_addr) != 1) { fprintf(stderr, "host: expected an IPv4 address\n"); return 2; }
   clients = calloc(count, sizeof *clients);
   tokens = calloc(count, sizeof *tokens);
   latencies = malloc(sizeof(float) * LATENCIES_MAX);
-  read_tokens(argv[5]);
+  if (!is_centrifuge) read_tokens(argv[5]);
   epoll_fd = epoll_create1(0);
   struct epoll_event input = {.events = EPOLLIN, .data.ptr = NULL}, events[1024];
   epoll_ctl(epoll_fd, EPOLL_CTL_ADD, 0, &input);
@@ -308,20 +413,25 @@ int main(int argc, char **argv) {
   fflush(stdout);
   double started = now_ms(CLOCK_MONOTONIC), pinged = started;
   int next = 0, next_ping = 0;
+  double next_retry = 0;
   for (;;) {
     int ready = epoll_wait(epoll_fd, events, 1024, next < count ? 1 : 50);
     for (int i = 0; i < ready; i++) {
       struct client *c = events[i].data.ptr;
       if (c == NULL) { if (!take_commands()) return 0; }
       else if (c->state == CONNECTING) { if (events[i].events & (EPOLLERR | EPOLLHUP)) end_client(c); else upgrade(c); }
-      else if (c->state != CLOSED) readable(c);
+      else if (c->state != CLOSED && c->state != WAITING) readable(c);
     }
     double now = now_ms(CLOCK_MONOTONIC);
     while (next < count && next < (now - started) * rate / 1000) start_client(&clients[next++]);
+    if (retrying && now >= next_retry) {
+      next_retry = now + 50;
+      for (int i = 0; i < count; i++) if (clients[i].state == WAITING && clients[i].retry_ms <= now) start_client(&clients[i]);
+    }
     /* Pings spread evenly over the interval. */
     int due = (int)((now - pinged) * count / (PING_SECONDS * 1000.0));
     for (int i = 0; i < due; i++, next_ping = (next_ping + 1) % count)
-      if (clients[next_ping].state == LIVE) send_frame(&clients[next_ping], "{\"type\":\"ping\"}", 15);
+      if (clients[next_ping].state == LIVE && !is_centrifuge) send_frame(&clients[next_ping], "{\"type\":\"ping\"}", 15);
     if (due > 0) pinged += due * PING_SECONDS * 1000.0 / count;
   }
 }

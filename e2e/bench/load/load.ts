@@ -11,20 +11,27 @@ import { MissingPartError } from '../stage.ts';
 const SOURCE = join(import.meta.dirname, 'load.c');
 
 export interface LoadOptions {
-  readonly port: number;
+  /** Of one gateway, or of several that connections take in turn. */
+  readonly port: number | readonly number[];
   readonly connections: number;
   readonly opensPerSecond: number;
   readonly tokensFile: string;
-  /** What each connection subscribes to; null: nothing. */
-  readonly topic: string | null;
+  /** What each connection subscribes to; null: nothing; `all` and `each`: so many of the topics b/0 … */
+  readonly topic: string | { readonly all: number; readonly each: number } | null;
   readonly ack: boolean;
   /** Latency of every nth message of a connection; 0: none. */
   readonly sampleEvery: number;
+  /** Default: pushcluster. */
+  readonly protocol?: 'pushcluster' | 'centrifuge';
+  /** Who is refused before it was live comes back after a second. Default: it counts as failed. */
+  readonly retry?: boolean;
 }
 export interface LoadCounts {
   readonly opened: number;
   readonly live: number;
   readonly failed: number;
+  /** Refusals of clients that came back. */
+  readonly refused: number;
   readonly closed: number;
   /** The last close code that came; 0: none. */
   readonly closeCode: number;
@@ -62,7 +69,21 @@ const POLL_MS = 1;
 /** Compiles where needed, starts, and begins to connect. */
 export async function startLoad(options: LoadOptions): Promise<Load> {
   const { port, connections, opensPerSecond, tokensFile, topic, ack, sampleEvery } = options;
-  const args = ['127.0.0.1', port, connections, opensPerSecond, tokensFile, topic ?? '-', ack ? 1 : 0, sampleEvery];
+  const ports = typeof port === 'number' ? port : port.join(',');
+  const topics = topic !== null && typeof topic === 'object' ? `many:${topic.all}:${topic.each}` : (topic ?? '-');
+  const protocol = options.protocol ?? 'pushcluster';
+  const args = [
+    '127.0.0.1',
+    ports,
+    connections,
+    opensPerSecond,
+    tokensFile,
+    topics,
+    ack ? 1 : 0,
+    sampleEvery,
+    protocol,
+    options.retry === true ? 1 : 0,
+  ];
   const isReady = (line: string): boolean => line.includes('"ready"');
   const { process: running } = await startProcess(compile(), args.map(String), { isReady });
   const waiting: { resolve: (counts: LoadCounts) => void; reject: (error: Error) => void }[] = [];

@@ -32,7 +32,7 @@ async function subscribe(connection: Connection, frame: SubscribeFrame): Promise
     const rows = await gateway.store.subscribe(
       app,
       device,
-      fresh.map(({ topic }) => topic),
+      fresh.map(({ topic }) => ({ topic, filter: null })),
     );
     if (connection.phase !== 'live') return;
     opened = await openStreams(

@@ -10,6 +10,7 @@ import { RedisStreams, streamScripts } from './streams.ts';
 import * as subscriptions from './subscriptions.ts';
 import type { Topology } from './topology.ts';
 import type * as port from '../port.ts';
+import { PendingStore } from '../pending.ts';
 import { STORE_LIMITS } from '../store-limits.ts';
 import type { StoreLimits } from '../store-limits.ts';
 import type { AccountId, AppId, BootId, DeviceId, GatewayName, MessageId, TopicName } from '../../protocol/ids.ts';
@@ -57,12 +58,13 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
   return store;
 }
 
-class RedisStore implements port.Store {
+class RedisStore extends PendingStore implements port.Store {
   readonly #topology: Topology;
   readonly #streams: RedisStreams;
   readonly #limits: StoreLimits;
 
   constructor(topology: Topology, streams: RedisStreams, limits: StoreLimits) {
+    super();
     this.#topology = topology;
     this.#streams = streams;
     this.#limits = limits;
@@ -77,7 +79,7 @@ class RedisStore implements port.Store {
   read(reads: readonly port.StreamRead[]): Promise<readonly port.ReadOutcome[]> {
     return this.#streams.read(reads);
   }
-  settle(settles: readonly port.Settle[]): Promise<readonly boolean[]> {
+  settle(settles: readonly port.Settle[]): Promise<readonly port.SettleOutcome[]> {
     return this.#streams.settle(settles);
   }
 
@@ -123,8 +125,12 @@ class RedisStore implements port.Store {
     return devices.accountDevices(this.#topology, app, account);
   }
 
-  subscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<readonly port.TopicCursor[]> {
-    return subscriptions.subscribe({ topology: this.#topology, streams: this.#streams }, { app, device }, topics);
+  subscribe(app: AppId, device: DeviceId, topics: readonly port.Subscription[]): Promise<readonly port.TopicCursor[]> {
+    return subscriptions.subscribe(
+      { topology: this.#topology, streams: this.#streams },
+      { app, device },
+      topics.map(({ topic }) => topic),
+    );
   }
   unsubscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<void> {
     return subscriptions.unsubscribe(this.#topology, { app, device }, topics);

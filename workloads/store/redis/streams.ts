@@ -59,11 +59,14 @@ export class RedisStreams {
     return (await askAll(this.#topology, this.#read, asked)).map(readOutcome);
   }
 
-  async settle(settles: readonly port.Settle[]): Promise<readonly boolean[]> {
+  async settle(settles: readonly port.Settle[]): Promise<readonly port.SettleOutcome[]> {
     const asked = settles.map(({ app, device, lane, epoch, offset, generation }) => {
       return { ...streamKey({ app, kind: 'device', device, lane }), args: [epoch, offset, generation] };
     });
-    return (await askAll(this.#topology, this.#settle, asked)).map((reply) => reply === 1);
+    return (await askAll(this.#topology, this.#settle, asked)).map((reply) => ({
+      counted: reply === 1,
+      satisfied: [],
+    }));
   }
 
   /** Buckets with something due, from one on that differs each time; then those, some at once, until the limit. */
@@ -162,6 +165,9 @@ export function lanesOf(reply: Reply): port.LaneState[] {
       epoch: textOf(flat[i + 1]) as Epoch,
       head: numberOf(flat[i + 2]),
       settled: numberOf(flat[i + 3]),
+      held: 0,
+      attempts: 0,
+      attemptsOffset: 0,
     });
   }
   return lanes;

@@ -60,6 +60,8 @@ export function cursorsOf(reply: Reply): TopicCursor[] {
       topic: textOf(flat[i]) as TopicName,
       epoch: epoch === '' ? null : (epoch as Epoch),
       offset: numberOf(flat[i + 2]),
+      filter: null,
+      attempts: 0,
     });
   }
   return cursors;

@@ -77,7 +77,7 @@ export class SqliteDevices {
       'SELECT account, device FROM tokens WHERE app = ? AND token = ? AND expires_at > ?',
     );
     this.#dropTokens = prepare(db, 'DELETE FROM tokens WHERE app = ? AND device = ?');
-    this.#cursors = prepare<TopicCursor>(
+    this.#cursors = prepare<Omit<TopicCursor, 'filter' | 'attempts'>>(
       db,
       'SELECT topic, epoch, offset FROM subscriptions WHERE device = ? ORDER BY topic',
     );
@@ -154,7 +154,7 @@ export class SqliteDevices {
   }
 
   cursors(id: number): TopicCursor[] {
-    return this.#cursors.all(id).map((row) => ({ ...row }));
+    return this.#cursors.all(id).map((row) => ({ ...row, filter: null, attempts: 0 }));
   }
 
   subscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): TopicCursor[] {
@@ -173,7 +173,11 @@ export class SqliteDevices {
     if (row !== undefined) for (const topic of topics) this.#dropCursor.run(row.id, topic);
   }
 
-  saveCursors(app: AppId, device: DeviceId, flush: { generation: number; topics: readonly TopicCursor[] }): void {
+  saveCursors(
+    app: AppId,
+    device: DeviceId,
+    flush: { generation: number; topics: readonly Pick<TopicCursor, 'topic' | 'epoch' | 'offset'>[] },
+  ): void {
     const row = this.#find.one(app, device);
     if (row === undefined || flush.generation < row.generation) return;
     for (const { topic, epoch, offset } of flush.topics) {

@@ -8,6 +8,7 @@ import { routeOf, SqliteSessions } from './sessions.ts';
 import { SqliteStreams } from './streams.ts';
 import { TickQueue } from './tick-queue.ts';
 import type * as port from '../port.ts';
+import { PendingStore } from '../pending.ts';
 import { STORE_LIMITS } from '../store-limits.ts';
 import type { StoreLimits } from '../store-limits.ts';
 import type {
@@ -36,7 +37,7 @@ export function openSqliteStore(options: SqliteOptions): SqliteStore {
   return new SqliteStore(openDatabase(options.path), options);
 }
 
-export class SqliteStore implements port.Store {
+export class SqliteStore extends PendingStore implements port.Store {
   readonly #db: DatabaseSync;
   readonly #tick: TickQueue;
   readonly #streams: SqliteStreams;
@@ -44,6 +45,7 @@ export class SqliteStore implements port.Store {
   readonly #devices: SqliteDevices;
 
   constructor(db: DatabaseSync, options: SqliteOptions) {
+    super();
     const limits = { ...STORE_LIMITS, ...options.limits };
     const { clock } = options;
     this.#db = db;
@@ -68,8 +70,8 @@ export class SqliteStore implements port.Store {
   read(reads: readonly port.StreamRead[]): Promise<readonly port.ReadOutcome[]> {
     return this.#tick.ask(() => reads.map((read) => this.#streams.read(read)));
   }
-  settle(settles: readonly port.Settle[]): Promise<readonly boolean[]> {
-    return this.#tick.ask(() => settles.map((settle) => this.#streams.settle(settle)));
+  settle(settles: readonly port.Settle[]): Promise<readonly port.SettleOutcome[]> {
+    return this.#tick.ask(() => settles.map((settle) => ({ counted: this.#streams.settle(settle), satisfied: [] })));
   }
 
   openSession(request: port.OpenSession): Promise<port.OpenedSession> {
@@ -122,8 +124,14 @@ export class SqliteStore implements port.Store {
     return this.#tick.ask(() => this.#devices.ofAccount(app, account));
   }
 
-  subscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<readonly port.TopicCursor[]> {
-    return this.#tick.ask(() => this.#devices.subscribe(app, device, topics));
+  subscribe(app: AppId, device: DeviceId, topics: readonly port.Subscription[]): Promise<readonly port.TopicCursor[]> {
+    return this.#tick.ask(() =>
+      this.#devices.subscribe(
+        app,
+        device,
+        topics.map(({ topic }) => topic),
+      ),
+    );
   }
   unsubscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<void> {
     return this.#tick.ask(() => this.#devices.unsubscribe(app, device, topics));

@@ -135,7 +135,16 @@ export class SqliteStreams {
     const lanes: LaneState[] = [];
     for (const lane of LANES) {
       const stream = this.#rows.find({ app, kind: 'device', device, lane });
-      if (stream !== null) lanes.push({ lane, epoch: epochOf(stream), head: stream.head, settled: stream.floor });
+      if (stream !== null)
+        lanes.push({
+          lane,
+          epoch: epochOf(stream),
+          head: stream.head,
+          settled: stream.floor,
+          held: stream.held,
+          attempts: 0,
+          attemptsOffset: 0,
+        });
     }
     return lanes;
   }

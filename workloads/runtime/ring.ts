@@ -1,6 +1,6 @@
-// The ring of consistent hashing: each gateway owns points in proportion to its weight, a key belongs to the next point. A gateway's
-// points depend on its name and weight only, so that others coming and going moves nobody between the ones that stay.
-import type { GatewayName } from '../protocol/ids.ts';
+// The ring of consistent hashing: each owner has points in proportion to its weight, a key belongs to the next point. An owner's
+// points depend on its name and weight only, so that others coming and going moves nothing between the ones that stay. The registry
+// assigns devices to gateways by it, routers find the one of them that owns a stream's live messages.
 
 export interface Ring {
   /** Ascending; each is point × 65,536 + owner, so that one array sorts both and a tie goes to the lower index. */
@@ -12,18 +12,17 @@ export interface Ring {
 const POINTS_PER_WEIGHT = 1.6;
 const OWNERS_MAX = 65_536;
 
-/** Gateways, in order of name → ring. Cost: O(points log points); 100 gateways at weight 100: 16,000 points, about 3 ms. */
-export function buildRing(gateways: readonly { readonly name: GatewayName; readonly weight: number }[]): Ring {
-  if (gateways.length > OWNERS_MAX)
-    throw new RangeError(`expected at most ${OWNERS_MAX} gateways, got ${gateways.length}`);
-  const counts = gateways.map((gateway) => Math.max(1, Math.round(gateway.weight * POINTS_PER_WEIGHT)));
+/** Owners, in order of name → ring. Cost: O(points log points); 100 owners at weight 100: 16,000 points, about 3 ms. */
+export function buildRing(owners: readonly { readonly name: string; readonly weight: number }[]): Ring {
+  if (owners.length > OWNERS_MAX) throw new RangeError(`expected at most ${OWNERS_MAX} owners, got ${owners.length}`);
+  const counts = owners.map(({ weight }) => Math.max(1, Math.round(weight * POINTS_PER_WEIGHT)));
   const entries = new Float64Array(counts.reduce((sum, n) => sum + n, 0));
   let at = 0;
-  for (const [owner, gateway] of gateways.entries()) {
-    const seed = hashText(gateway.name);
+  for (const [owner, { name }] of owners.entries()) {
+    const seed = hashText(name);
     for (let i = 0; i < counts[owner]!; i++) entries[at++] = mix(seed + Math.imul(i, 0x9e3779b1)) * OWNERS_MAX + owner;
   }
-  return { entries: entries.sort(), owners: gateways.length };
+  return { entries: entries.sort(), owners: owners.length };
 }
 
 /** Every owner once, in the order in which the ring meets them from the key's place on. */

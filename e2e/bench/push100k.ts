@@ -1,0 +1,149 @@
+// A6: one request names 100,000 devices that are online on six gateways: when it is accepted, when the last client has the message and has acked
+// it, and when the API says that all of them did. What never came is counted at the clients.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { startLoad } from './load/load.ts';
+import type { Load, LoadCounts } from './load/load.ts';
+import { cpuBetween, cpuOf, deviceOf, startStage } from './stage.ts';
+import type { Stage } from './stage.ts';
+
+export interface Push100kOptions {
+  readonly recipients: number;
+  readonly gateways: number;
+  readonly textBytes: number;
+}
+export const PUSH100K_DEFAULTS: Push100kOptions = { recipients: 100_000, gateways: 6, textBytes: 100 };
+
+const OPENS_PER_SECOND = 500;
+const QUIET_MS = 5000;
+const SETTLED_MS = 60_000;
+
+export async function push100k(
+  options: Push100kOptions,
+  gateway: Readonly<Record<string, string>>,
+): Promise<Readonly<Record<string, unknown>>> {
+  const { recipients, gateways } = options;
+  // Within a run of some minutes nobody needs to ping.
+  const settings = { PUSHCLUSTER_HEARTBEAT_INTERVAL_MS: '120000', ...gateway };
+  const stage = await startStage({
+    store: 'redis-everysec',
+    devices: recipients,
+    router: true,
+    gateways,
+    gateway: settings,
+  });
+  const loads: Load[] = [];
+  try {
+    await startLoads(stage, recipients, loads);
+    const small = await push(stage, loads, Math.min(1000, recipients), options.textBytes);
+    const figures = await push(stage, loads, recipients, options.textBytes);
+    return {
+      ...figures,
+      afterAFirstPushOf: { recipients: Math.min(1000, recipients), acceptedMs: small['acceptedMs'] },
+      class: 'durable',
+      inFlight: 'one request',
+      bodyBytes: options.textBytes,
+      gateways,
+      settings: stage.settings,
+    };
+  } finally {
+    for (const load of loads) await load.stop();
+    await stage.stop();
+  }
+}
+
+/** One generator for each gateway: a process has 20,000 file descriptors at most. */
+async function startLoads(stage: Stage, recipients: number, loads: Load[]): Promise<void> {
+  const tokens = readFileSync(stage.tokensFile, 'utf8').trimEnd().split('\n');
+  const share = Math.ceil(recipients / stage.gateways.length);
+  for (const [i, { clientPort }] of stage.gateways.entries()) {
+    const own = tokens.slice(i * share, (i + 1) * share);
+    const tokensFile = `${stage.tokensFile}-${i}`;
+    writeFileSync(tokensFile, `${own.join('\n')}\n`);
+    const common = { topic: null, ack: true, sampleEvery: 1, opensPerSecond: OPENS_PER_SECOND };
+    loads.push(await startLoad({ ...common, port: clientPort, connections: own.length, tokensFile }));
+  }
+  for (const [i, load] of loads.entries())
+    await load.untilLive(Math.min(share, recipients - i * share), (recipients / OPENS_PER_SECOND) * 1000 + 120_000);
+}
+
+async function push(
+  stage: Stage,
+  loads: readonly Load[],
+  recipients: number,
+  textBytes: number,
+): Promise<Readonly<Record<string, unknown>>> {
+  for (const load of loads) load.reset();
+  const devices = Array.from({ length: recipients }, (_, i) => deviceOf(i));
+  const headers = { authorization: `Bearer ${stage.apiKey}`, 'content-type': 'application/json' };
+  const before = cpuOf(stage, loads[0]!);
+  const body = { t: Date.now(), filling: 'x'.repeat(Math.max(0, textBytes - 32)) };
+  const request = JSON.stringify({ target: { devices }, body });
+  const startedMs = performance.now();
+  const answer = await fetch(`${stage.router!.url}/v1/messages`, { method: 'POST', headers, body: request });
+  const accepted = (await answer.json()) as { id: string };
+  const acceptedMs = performance.now() - startedMs;
+  if (answer.status !== 202) throw new Error(`expected 202, got ${answer.status} ${JSON.stringify(accepted)}`);
+  const { lastMessageMs, lastAckMs } = await untilAcked(loads, recipients, startedMs);
+  const counts = await Promise.all(loads.map((load) => load.report()));
+  const cpu = cpuBetween(before, cpuOf(stage, loads[0]!));
+  const { settledMs, states } = await untilSettled(stage, accepted.id, { recipients, startedMs });
+  return {
+    recipients,
+    acceptedMs: Math.round(acceptedMs),
+    lastMessageMs,
+    lastAckMs,
+    settledMs,
+    states,
+    lost: recipients - sum(counts, 'messages'),
+    repeated: sum(counts, 'repeated'),
+    p50Ms: Math.max(...counts.map(({ p50Ms }) => p50Ms ?? Number.NaN)),
+    p99Ms: Math.max(...counts.map(({ p99Ms }) => p99Ms ?? Number.NaN)),
+    requestBytes: request.length,
+    cpuSeconds: cpu,
+    cpuOf: 'all gateways, the router, Redis, one of the load generators',
+    closed: sum(counts, 'closed'),
+  };
+}
+
+/** When the last client had the message, and when the last ack was written. */
+async function untilAcked(
+  loads: readonly Load[],
+  recipients: number,
+  startedMs: number,
+): Promise<{ lastMessageMs: number; lastAckMs: number }> {
+  let lastMessageMs = 0;
+  let lastAckMs = 0;
+  let had = { messages: 0, acks: 0 };
+  for (;;) {
+    const counts = await Promise.all(loads.map((load) => load.counts()));
+    const now = { messages: sum(counts, 'messages'), acks: sum(counts, 'acks') };
+    const nowMs = Math.round(performance.now() - startedMs);
+    if (now.messages > had.messages) lastMessageMs = nowMs;
+    if (now.acks > had.acks) lastAckMs = nowMs;
+    had = now;
+    if (now.messages >= recipients || nowMs - Math.max(lastMessageMs, lastAckMs) > QUIET_MS)
+      return { lastMessageMs, lastAckMs };
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** When the API says that every delivery has ended. */
+async function untilSettled(
+  stage: Stage,
+  id: string,
+  at: { readonly recipients: number; readonly startedMs: number },
+): Promise<{ settledMs: number | null; states: unknown }> {
+  const headers = { authorization: `Bearer ${stage.apiKey}` };
+  for (;;) {
+    const answer = await fetch(`${stage.router!.url}/v1/messages/${id}`, { headers });
+    const { deliveries } = (await answer.json()) as { deliveries?: Readonly<Record<string, number>> };
+    const nowMs = Math.round(performance.now() - at.startedMs);
+    if ((deliveries?.['acked'] ?? 0) >= at.recipients) return { settledMs: nowMs, states: deliveries };
+    if (nowMs > SETTLED_MS) return { settledMs: null, states: deliveries };
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+function sum(counts: readonly LoadCounts[], name: 'messages' | 'repeated' | 'acks' | 'closed'): number {
+  return counts.reduce((total, each) => total + each[name], 0);
+}
