@@ -164,6 +164,7 @@ export class FrameWriter {
       case 'forwarded':
         this.#byte(FORWARDED.indexOf(frame.outcome));
         this.#count(frame.gateways);
+        this.#text(frame.bootId);
         return this.#number(frame.stamp);
       case 'feed-request':
         this.#text(frame.app);
@@ -415,6 +416,7 @@ function readRest(r: PayloadReader, kind: number): LinkFrame {
         seq: r.number(),
         outcome: r.choice(FORWARDED),
         gateways: r.count(),
+        bootId: r.text() as BootId | '',
         stamp: r.number(),
       };
     case KIND['feed-request']:

@@ -107,7 +107,8 @@ export const EVERY_FRAME: readonly LinkFrame[] = [
     floor: 0,
     record: new Uint8Array(1),
   },
-  { kind: 'forwarded', seq: 18, outcome: 'busy', gateways: 3, stamp: 1_800_000_000_000_002 },
+  { kind: 'forwarded', seq: 18, outcome: 'busy', gateways: 3, bootId: '', stamp: 1_800_000_000_000_002 },
+  { kind: 'forwarded', seq: 0, outcome: 'sent', gateways: 1, bootId: 'boot-1' as BootId, stamp: 0 },
   {
     kind: 'feed-request',
     seq: 19,

@@ -136,6 +136,8 @@ export interface Forwarded {
   /** `unknown`: it went to every gateway, since nobody could tell where the device is. `busy`: nothing was sent. */
   readonly outcome: 'sent' | 'offline' | 'unknown' | 'busy';
   readonly gateways: number;
+  /** Where the device is; empty: not told. */
+  readonly bootId: BootId | '';
   readonly stamp: number;
 }
 

@@ -16,6 +16,8 @@ export interface RouterCounts {
   readonly hints: Record<HintOutcome, number>;
   /** Live topic messages not sent to a gateway that was behind. */
   liveMissed: number;
+  /** Live messages handed to the router that owns their stream. */
+  liveForwarded: number;
   storeFailures: number;
   sweptEntries: number;
   sweptRoutes: number;
@@ -26,6 +28,7 @@ export function newRouterCounts(): RouterCounts {
     messages: new Map(),
     hints: { taken: 0, slow: 0, 'not-here': 0, moved: 0, offline: 0, dropped: 0, failed: 0 },
     liveMissed: 0,
+    liveForwarded: 0,
     storeFailures: 0,
     sweptEntries: 0,
     sweptRoutes: 0,

@@ -18,7 +18,7 @@ import { routerSettings } from '../settings/router.ts';
 import { parseSettings } from '../settings/setting.ts';
 import { openStore } from '../store/open.ts';
 import { StoreUnavailableError } from '../store/port.ts';
-import type { Store } from '../store/port.ts';
+import type { RoleLease, Store } from '../store/port.ts';
 import { startRouter } from './role.ts';
 import type { RouterSettings } from './role.ts';
 
@@ -78,6 +78,12 @@ export async function aStore(t: TestContext, clock: Clock = systemClock) {
   });
   t.after(() => store.close());
   const failing = new Map<keyof Store, 'before' | 'after'>();
+  const leases = new Map<BootId, RoleLease>();
+  Object.assign(store, {
+    renewRoleLease: async (lease: RoleLease) => void leases.set(lease.bootId, lease),
+    dropRoleLease: async (_: string, bootId: BootId) => void leases.delete(bootId),
+    roleLeases: async () => [...leases.values()],
+  });
   const calls = new Map<string, number>();
   const proxied = new Proxy(store, {
     get(target, property: keyof Store) {

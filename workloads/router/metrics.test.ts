@@ -33,7 +33,13 @@ test('routes in the store are shown by gateway, those of ended lives as gone; me
     ['boot-a' as BootId, 2],
     ['boot-b' as BootId, 1],
   ]);
-  const metrics = openMetrics({ counts, hints, live, upkeep: { routes: () => counted, stop: () => {} } });
+  const metrics = openMetrics({
+    counts,
+    hints,
+    live,
+    peers: { current: null },
+    upkeep: { routes: () => counted, stop: () => {} },
+  });
   countMessage(counts, ['durable', 'device', 'stored']);
   metrics.answered('/v1/messages', 202, 3);
   const lines = (await metrics.register.metrics()).split('\n');

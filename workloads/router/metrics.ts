@@ -5,6 +5,7 @@ import { METRIC } from '../protocol/metrics-names.ts';
 import type { RouterCounts } from './counts.ts';
 import type { Hints } from './hints.ts';
 import type { LiveQueue } from './live-queue.ts';
+import type { RouterPeers } from './router-peers.ts';
 import type { Upkeep } from './upkeep.ts';
 
 export interface RouterMetrics {
@@ -18,6 +19,7 @@ export interface MetricsSources {
   readonly hints: Hints;
   readonly live: LiveQueue;
   readonly upkeep: Upkeep;
+  readonly peers: { readonly current: Pick<RouterPeers, 'count' | 'linksUp'> | null };
 }
 
 type Row = readonly [labels: Readonly<Record<string, string>>, value: number];
@@ -65,6 +67,7 @@ function addCounters(register: Registry, { counts }: MetricsSources): void {
   );
   const plain: readonly [name: string, help: string, read: () => number][] = [
     ['live_missed_total', 'Live topic messages not sent to a gateway that was behind.', () => counts.liveMissed],
+    ['live_forwarded_total', 'Live messages handed to the router that owns their stream.', () => counts.liveForwarded],
     ['store_failures_total', 'Operations of the store that failed.', () => counts.storeFailures],
     ['swept_entries_total', 'Entries expired by this router.', () => counts.sweptEntries],
     ['swept_routes_total', 'Routes of ended gateways removed by this router.', () => counts.sweptRoutes],
@@ -90,7 +93,7 @@ function addLinkCounters(register: Registry, { linkCounters }: Hints): void {
   );
 }
 
-function addGauges(register: Registry, { hints, live, upkeep }: MetricsSources): void {
+function addGauges(register: Registry, { hints, live, upkeep, peers }: MetricsSources): void {
   const links = () => [...hints.gateways.all()];
   const plain: readonly [name: string, help: string, read: () => number][] = [
     ['links_up', 'Links to gateways that stand.', () => links().filter((link) => link.isUp).length],
@@ -101,6 +104,8 @@ function addGauges(register: Registry, { hints, live, upkeep }: MetricsSources):
       () => links().reduce((sum, link) => sum + link.unanswered, 0),
     ],
     ['live_waiting', 'Live messages waiting for room at gateways.', () => live.length],
+    ['peers', 'Other routers with a lease.', () => peers.current?.count ?? 0],
+    ['peers_up', 'Links to other routers that stand.', () => peers.current?.linksUp ?? 0],
     ['routes_cached', 'Routes in the cache.', () => hints.cachedRoutes],
   ];
   for (const [name, help, read] of plain) gauge(register, { name: PREFIX + name, help }, () => [[{}, read()]]);

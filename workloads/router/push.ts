@@ -17,7 +17,7 @@ import { countMessage } from './counts.ts';
 import type { RouterCounts } from './counts.ts';
 import type { Hints, Presence } from './hints.ts';
 import { BUSY_RETRY_MS } from './live-queue.ts';
-import type { LiveQueue } from './live-queue.ts';
+import type { LivePath } from './live-path.ts';
 import type { Push } from './request.ts';
 
 export interface Position {
@@ -41,7 +41,7 @@ export interface Accepted {
 export interface PusherOptions {
   readonly store: Pick<Store, 'append' | 'claimKey' | 'accountDevices'>;
   readonly hints: Hints;
-  readonly live: LiveQueue;
+  readonly live: Pick<LivePath, 'toTopic' | 'toDevice'>;
   readonly clock: Clock;
   readonly counts: RouterCounts;
   /** 0 ≤ x < 1 */
@@ -74,15 +74,12 @@ export function openPusher(options: PusherOptions): Pusher {
   const { store } = options;
   const appends = openCollector<Append, AppendOutcome>({ questionsMax: APPENDS_MAX, run: (all) => store.append(all) });
   const path = new PushPath(options, appends);
-  let stamp = 0;
-  /** Rises with each live message, also over a restart of the router (R11). */
-  const nextStamp = (): number => (stamp = Math.max(stamp + 1, options.clock.nowMs() * 1000));
   return {
     async push(app, push) {
       const labels = [push.class, push.target.kind] as const;
       try {
         assertAllowed(app, push);
-        const accepted = await (push.class === 'durable' ? path.durable(app, push) : path.live(app, push, nextStamp()));
+        const accepted = await (push.class === 'durable' ? path.durable(app, push) : path.live(app, push));
         countMessage(options.counts, [...labels, accepted.duplicate === true ? 'duplicate' : accepted.state]);
         return accepted;
       } catch (error) {
@@ -117,39 +114,31 @@ class PushPath {
     }
   }
 
-  async live(app: AppDefinition, push: Push, stamp: number): Promise<Accepted> {
+  async live(app: AppDefinition, push: Push): Promise<Accepted> {
     const message = this.#compose(app, push, { id: this.#newId(), duplicate: false });
     const { id, record } = message;
-    const nowhere = { epoch: null, offset: 0, prev: 0, record };
+    const { live } = this.#options;
     if (push.target.kind === 'topic') {
-      const { topic } = push.target;
-      const gateways = await this.#options.live.send({
-        kind: 'deliver-topic',
-        app: app.name,
-        topic,
-        stamp,
-        ...nowhere,
-      });
+      const gateways = await live.toTopic(app.name, push.target.topic, record);
       return { id, state: 'sent', recipients: 1, gateways };
     }
     const devices = push.target.kind === 'device' ? [push.target.device] : await this.#devicesOf(message);
     const { lane } = push;
-    const sent = await Promise.all(
-      devices.map((device) =>
-        this.#options.hints.sendLive({ kind: 'deliver-device', app: app.name, device, lane, stamp, ...nowhere }),
-      ),
-    );
-    const online = sent.filter((presence) => typeof presence === 'object');
-    if (online.length === 0) {
-      if (sent.includes('unknown')) throw new StoreUnavailableError('the route is not known');
-      if (sent.includes('busy'))
+    const sent = await Promise.all(devices.map((device) => live.toDevice(app.name, device, { lane, record })));
+    const online = sent.filter(({ outcome }) => outcome === 'sent');
+    // Where the store cannot tell, everyone counts as online (C9): it went to every gateway.
+    const unknown = sent.filter(({ outcome }) => outcome === 'unknown');
+    if (online.length + unknown.length === 0) {
+      if (sent.some(({ outcome }) => outcome === 'busy'))
         throw new RefusedError('overloaded', 'the gateway of the device takes nothing now', {
           retryAfterMs: BUSY_RETRY_MS,
         });
       return { id, state: 'offline', recipients: 0, online: 0, gateways: 0 };
     }
-    const gateways = new Set(online.map((route) => route.bootId)).size;
-    return { id, state: 'sent', recipients: online.length, online: online.length, gateways };
+    const recipients = online.length + unknown.length;
+    if (unknown.length > 0) return { id, state: 'sent', recipients };
+    const gateways = new Set(online.map(({ bootId }) => bootId)).size;
+    return { id, state: 'sent', recipients, online: online.length, gateways };
   }
 
   /** The id of the message: new, or that of the request which holds the key. */

@@ -1,13 +1,23 @@
 // Settings of a router.
 import { commonSettings } from './common.ts';
 import { configSettings } from './config-source.ts';
-import { integer } from './setting.ts';
+import { integer, text } from './setting.ts';
 
 export const routerSettings = {
   ...commonSettings,
   ...configSettings,
   httpPort: integer('PUSHCLUSTER_HTTP_PORT', 'Port of the push API; 0 picks one.', {
     fallback: 8081,
+    min: 0,
+    max: 65_535,
+  }),
+  linkHost: text(
+    'PUSHCLUSTER_LINK_HOST',
+    'Host or address other routers reach its link port at: the pod IP; empty: it stays alone, and nobody else may be there.',
+    '',
+  ),
+  linkPort: integer('PUSHCLUSTER_LINK_PORT', 'Port for links from other routers; 0 picks one.', {
+    fallback: 7070,
     min: 0,
     max: 65_535,
   }),

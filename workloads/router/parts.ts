@@ -1,0 +1,141 @@
+// The router's parts, wired: who asks, quotas, the push path, hints and live messages towards gateways, other routers, upkeep, metrics.
+// role.ts opens ports for them and takes them down.
+import { randomBytes } from 'node:crypto';
+import type { BootId } from '../protocol/ids.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { ConfigSource } from '../runtime/config-source.ts';
+import type { Keys } from '../runtime/credentials.ts';
+import type { Log } from '../runtime/log.ts';
+import type { routerSettings } from '../settings/router.ts';
+import type { SettingsOf } from '../settings/setting.ts';
+import type { Store } from '../store/port.ts';
+import { apiRoutes } from './api.ts';
+import { openAuthorizer } from './authorize.ts';
+import type { Authorizer } from './authorize.ts';
+import { newRouterCounts } from './counts.ts';
+import type { RouterCounts } from './counts.ts';
+import { Hints } from './hints.ts';
+import { LivePath } from './live-path.ts';
+import { LiveQueue } from './live-queue.ts';
+import { openMetrics } from './metrics.ts';
+import type { RouterMetrics } from './metrics.ts';
+import { Owners } from './owners.ts';
+import { openPusher } from './push.ts';
+import { Quotas } from './quota.ts';
+import { RouterPeers } from './router-peers.ts';
+import { Stamps } from './stamps.ts';
+import { startUpkeep } from './upkeep.ts';
+import type { Upkeep } from './upkeep.ts';
+
+export type RouterSettings = SettingsOf<typeof routerSettings>;
+
+export interface RouterDeps {
+  /** Stays its opener's to close. */
+  readonly store: Store;
+  readonly keys: Keys;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** 0 ≤ x < 1 */
+  readonly random: () => number;
+  readonly config: ConfigSource;
+}
+
+export interface Parts {
+  /** This life of the router, and its name towards gateways and other routers: several may share a host. */
+  readonly bootId: BootId;
+  readonly name: string;
+  readonly authorizer: Authorizer;
+  readonly hints: Hints;
+  readonly liveQueue: LiveQueue;
+  readonly livePath: LivePath;
+  /** Made by role.ts once the link port is known. */
+  readonly peers: { current: RouterPeers | null };
+  openPeers(linkAddress: string | null): RouterPeers;
+  readonly upkeep: Upkeep;
+  readonly metrics: RouterMetrics;
+  readonly routes: ReturnType<typeof apiRoutes>;
+}
+
+export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
+  const { store, keys, clock, log, random } = deps;
+  const bootId = randomBytes(9).toString('base64url') as BootId;
+  const name = `router-${bootId}`;
+  const counts = newRouterCounts();
+  const quotas = new Quotas();
+  const hints = openHints(settings, deps, { name, counts, onRoom: () => liveQueue.roomChanged() });
+  const liveQueue = new LiveQueue({
+    clock,
+    gateways: () => hints.gateways.all(),
+    onMissed: () => void counts.liveMissed++,
+  });
+  const stamps = new Stamps(clock);
+  const owners = new Owners();
+  const peers: Parts['peers'] = { current: null };
+  const livePath = new LivePath({
+    own: bootId,
+    owners,
+    peers: {
+      canReach: (boot) => peers.current?.canReach(boot) === true,
+      forward: (boot, message) => peers.current?.forward(boot, message) ?? Promise.resolve(null),
+    },
+    stamps,
+    sendTopic: (delivery) => liveQueue.send(delivery),
+    sendDevice: (delivery) => hints.sendLive(delivery),
+    onForwarded: () => void counts.liveForwarded++,
+  });
+  const authorizer = openAuthorizer({
+    config: deps.config,
+    configMap: settings.appsConfigMap,
+    clock,
+    log,
+    onApps: (apps) => quotas.keep(apps),
+  });
+  const pusher = openPusher({ store, hints, live: livePath, clock, counts, random });
+  const upkeep = startUpkeep({ store, clock, log, random, counts });
+  return {
+    bootId,
+    name,
+    authorizer,
+    hints,
+    liveQueue,
+    livePath,
+    peers,
+    openPeers: (linkAddress) =>
+      (peers.current = new RouterPeers({
+        store,
+        lease: linkAddress === null ? null : { role: 'router', name, bootId, linkAddress },
+        name,
+        keys: () => keys.current().link,
+        clock,
+        log,
+        random,
+        stamps,
+        onPeers: (boots) => {
+          if (owners.set(boots)) log.info({ routers: boots.length }, 'routers that share live messages changed');
+        },
+        onStoreFailure: () => void counts.storeFailures++,
+      })),
+    upkeep,
+    metrics: openMetrics({ counts, hints, live: liveQueue, upkeep, peers }),
+    routes: apiRoutes({ authorizer, quotas, pusher, presence: { store, gateways: hints.gateways }, clock }),
+  };
+}
+
+function openHints(
+  settings: RouterSettings,
+  { store, keys, clock, log, random }: RouterDeps,
+  more: { name: string; counts: RouterCounts; onRoom: () => void },
+): Hints {
+  const { leasePollMs, routeCacheMs, routeCacheRowsMax } = settings;
+  return new Hints({
+    store,
+    leasePollMs,
+    routeCacheMs,
+    routeCacheRowsMax,
+    clock,
+    log,
+    counts: more.counts,
+    link: { name: more.name, keys: () => keys.current().link, random },
+    onRoom: more.onRoom,
+  });
+}
