@@ -48,6 +48,7 @@ export interface Parts {
   readonly hints: Hints;
   readonly liveQueue: LiveQueue;
   readonly livePath: LivePath;
+  readonly stamps: Stamps;
   /** Made by role.ts once the link port is known. */
   readonly peers: { current: RouterPeers | null };
   openPeers(linkAddress: string | null): RouterPeers;
@@ -99,6 +100,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
     hints,
     liveQueue,
     livePath,
+    stamps,
     peers,
     openPeers: (linkAddress) =>
       (peers.current = new RouterPeers({

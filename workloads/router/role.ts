@@ -118,9 +118,9 @@ class RunningRouter implements RunningRole {
   }
 
   #take(peer: LinkPeer, frame: LinkFrame): void {
-    const { clock, log } = this.#deps;
+    const { log } = this.#deps;
     if (frame.kind === 'command') {
-      const reply = answerClock(frame, clock.nowMs());
+      const reply = answerClock(frame, this.#parts.stamps);
       if (reply !== null) peer.send(reply);
     } else if (frame.kind === 'forward-live') {
       this.#parts.livePath

@@ -9,6 +9,7 @@ import type { Command, Forwarded, ForwardLive, Reply } from '../protocol/link.ts
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { RoleLease, Store } from '../store/port.ts';
+import { parseClockTold } from './stamps.ts';
 import type { Stamps } from './stamps.ts';
 
 export interface RouterPeersOptions {
@@ -41,6 +42,8 @@ interface Peer {
   readonly link: Link;
   readonly forwards: Map<number, (answer: Forwarded | null) => void>;
   clockAskedMs: number;
+  wasUp: boolean;
+  clockSeq: number;
   seq: number;
 }
 
@@ -113,14 +116,18 @@ export class RouterPeers {
   }
 
   #see(leases: readonly RoleLease[], own: BootId): void {
+    const { stamps } = this.#options;
     const alive = new Set(leases.map(({ bootId }) => bootId));
     for (const [boot, peer] of this.#peers) {
       if (alive.has(boot)) continue;
       this.#peers.delete(boot);
       this.#end(peer, 'close');
-      this.#options.stamps.forget(boot);
+      stamps.leap();
     }
+    const met = this.#peers.size > 0;
     for (const lease of leases) if (lease.bootId !== own && !this.#peers.has(lease.bootId)) this.#add(lease);
+    if (!met && this.#peers.size > 0) stamps.leap();
+    stamps.keep(alive);
     this.#options.onPeers([own, ...this.#peers.keys()]);
   }
 
@@ -131,6 +138,8 @@ export class RouterPeers {
         lease,
         forwards: new Map(),
         clockAskedMs: 0,
+        wasUp: false,
+        clockSeq: 0,
         seq: 0,
         link: openLink({
           address: lease.linkAddress,
@@ -146,8 +155,15 @@ export class RouterPeers {
             if (frame.kind === 'forwarded') this.#answered(peer, frame);
             else if (frame.kind === 'reply') this.#heardClock(peer, frame);
           },
-          onUp: () => this.#askClock(peer),
-          onDown: () => this.#forgetForwards(peer),
+          onUp: () => {
+            peer.wasUp = true;
+            this.#askClock(peer);
+          },
+          onDown: () => {
+            if (peer.wasUp) this.#options.stamps.leap();
+            peer.wasUp = false;
+            this.#forgetForwards(peer);
+          },
         }),
       };
       this.#peers.set(lease.bootId, peer);
@@ -174,12 +190,13 @@ export class RouterPeers {
 
   #askClock(peer: Peer): void {
     peer.clockAskedMs = this.#options.clock.nowMs();
-    peer.link.send(clockQuestion(++peer.seq));
+    peer.clockSeq = ++peer.seq;
+    peer.link.send(clockQuestion(peer.clockSeq));
   }
   #heardClock(peer: Peer, reply: Reply): void {
-    const peerMs = Number(Buffer.from(reply.body).toString());
-    if (!Number.isFinite(peerMs)) return;
-    this.#options.stamps.heardClock(peer.lease.bootId, { peerMs, askedMs: peer.clockAskedMs });
+    const told = parseClockTold(Buffer.from(reply.body).toString());
+    if (told === null || reply.seq !== peer.clockSeq) return;
+    this.#options.stamps.heard(peer.lease.bootId, told, peer.clockAskedMs);
   }
 }
 
@@ -187,7 +204,7 @@ function clockQuestion(seq: number): Command {
   return { kind: 'command', seq, op: CLOCK_OP, app: '', account: '', device: '', body: new Uint8Array(0) };
 }
 /** The answer to another router's question for the time; null: it asked for something else. */
-export function answerClock(question: Command, nowMs: number): Reply | null {
+export function answerClock(question: Command, stamps: Stamps): Reply | null {
   if (question.op !== CLOCK_OP) return null;
-  return { kind: 'reply', seq: question.seq, status: 200, body: Buffer.from(String(nowMs)) };
+  return { kind: 'reply', seq: question.seq, status: 200, body: Buffer.from(JSON.stringify(stamps.tell())) };
 }
