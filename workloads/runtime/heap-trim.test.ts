@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { aManualClock } from './clock.ts';
-import { GROWN_BYTES, LOOK_MS, QUIET_CPU_SHARE, isTrimDue, trimHeapWhenQuiet } from './heap-trim.ts';
+import { GROWN_BYTES, LOOK_MS, QUIET_CPU_SHARE, QUIET_LOOKS, isTrimDue, trimHeapWhenQuiet } from './heap-trim.ts';
 import { silentLog } from './log.ts';
 
 test('a heap is trimmed when the process is quiet and has grown, and only then', () => {
   const baseBytes = 100_000_000;
   const grown = baseBytes + GROWN_BYTES;
-  const cases: readonly [boolean, string, number, number][] = [
+  const cases: readonly [boolean, string, number, number, number?][] = [
     [true, 'quiet and grown', grown, 0],
     [false, 'one byte less grown', grown - 1, 0],
     [false, 'busy', grown, QUIET_CPU_SHARE],
     [false, 'smaller than before', baseBytes - 1, 0],
+    [false, 'not quiet for long enough', grown, 0, QUIET_LOOKS - 2],
   ];
-  for (const [expected, name, rssBytes, cpuShare] of cases) {
-    assert.equal(isTrimDue({ rssBytes, baseBytes, cpuShare }), expected, name);
+  for (const [expected, name, rssBytes, cpuShare, quietLooks = QUIET_LOOKS - 1] of cases) {
+    assert.equal(isTrimDue({ rssBytes, baseBytes, cpuShare, quietLooks }), expected, name);
   }
 });
 
