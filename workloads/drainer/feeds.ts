@@ -9,8 +9,8 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { ReadOutcome, Store, StreamEntry, StreamRead } from '../store/port.ts';
 import type { Counts } from './counts.ts';
-import { FeedQueue } from './feed-queue.ts';
-import type { Due } from './feed-queue.ts';
+import { FeedQueue } from '../runtime/feed-queue.ts';
+import type { Due } from '../runtime/feed-queue.ts';
 
 /** Where the answer goes. */
 export interface FeedPeer {

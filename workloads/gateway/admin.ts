@@ -60,8 +60,8 @@ export function stateOf(gateway: Gateway): GatewayState {
     bus: gateway.bus === null ? 'none' : gateway.bus.health().reachable ? 'reachable' : 'away',
     shedding: 0,
     intakePaused: false,
-    drainers: gateway.state.links('drainer'),
-    backlogs: 0,
+    drainers: gateway.state.peers('drainer').length,
+    backlogs: gateway.backlog.sessions,
     provisional: 0,
   };
 }
@@ -74,7 +74,7 @@ export function readinessOf(gateway: Gateway): Readiness {
     details: {
       state: lifeOf(gateway, directory.connections.length),
       storeReachable: state.storeReachable,
-      links: state.links(),
+      links: state.peers().length,
       bus: bus === null ? 'none' : 'configured',
       connections: directory.connections.length,
       connectionsMax: settings.connectionsMax,

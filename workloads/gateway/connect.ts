@@ -10,6 +10,7 @@ import { verifyTicket, verifyToken } from '../runtime/credentials.ts';
 import type { OpenedSession } from '../store/port.ts';
 import { StoreUnavailableError } from '../store/port.ts';
 import type { Turn } from './admission.ts';
+import { missingOf } from './backlog-plan.ts';
 import type { Connection } from './connection.ts';
 import { closeReplaced } from './deliver.ts';
 import type { Gateway } from './gateway.ts';
@@ -202,8 +203,24 @@ async function findPlaces(attempt: Attempt): Promise<Refusal | null> {
   const { gateway, connection, hello } = attempt;
   const claims = new Map<StreamName, Place>();
   for (const { stream, epoch, offset } of hello.positions ?? []) claims.set(stream, { epoch, offset });
+  gateway.backlog.begin(connection, hello, missingEntries(attempt, claims));
   attempt.streams = await openStreams(gateway, connection, streamRequests(attempt.opened!, claims));
   return null;
+}
+
+/** How much the device is behind, as far as that is known before anything is read. */
+function missingEntries({ gateway, permission, ...attempt }: Attempt, claims: ReadonlyMap<StreamName, Place>): number {
+  const opened = attempt.opened!;
+  const { app } = permission!;
+  let sum = 0;
+  for (const lane of opened.lanes) sum += missingOf(lane, claims.get(`@${lane.lane}`) ?? null);
+  const { channels } = gateway.directory.app(app);
+  for (const { topic, epoch, offset } of opened.topics) {
+    const channel = channels.get(topic);
+    const from = claims.get(topic) ?? { epoch, offset };
+    if (channel !== undefined && channel.epoch === from.epoch) sum += Math.max(0, channel.head - from.offset);
+  }
+  return sum;
 }
 
 function streamRequests(
@@ -239,6 +256,7 @@ function welcome({ gateway, connection, resumes, streams }: Attempt): Refusal | 
     heartbeatIntervalMs: settings.heartbeatIntervalMs,
     streams: streams.flatMap(({ state }) => state ?? []),
   });
+  gateway.backlog.parkRest(connection);
   enliven(gateway, connection, streams);
   return null;
 }

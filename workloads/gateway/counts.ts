@@ -32,6 +32,11 @@ export class Counts {
   settles = 0;
   cursorsSaved = 0;
   upstreamTaken = 0;
+  /** Pages of backlogs written, and pages put off with a time to come back. */
+  backlogPages = 0;
+  backlogPutOff = 0;
+  pulls = 0;
+  pullsRefused = 0;
   readonly hints = { taken: 0, notHere: 0, slow: 0 };
   framesIn = 0;
 

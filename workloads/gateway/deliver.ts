@@ -68,6 +68,7 @@ function hearWhileOpening(frame: DeliverDevice): Outcome {
 
 function deliverLive(gateway: Gateway, connection: Connection, frame: DeliverDevice): Outcome {
   const session = connection.session!;
+  if (session.backlog?.parks(frame.lane) === true) return TAKEN; // it does not want that lane now
   if (!isNewerLive(frame.stamp, session.liveStamp)) {
     gateway.counts.outdatedLive++;
     return TAKEN;

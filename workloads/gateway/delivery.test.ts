@@ -79,7 +79,7 @@ describe('a durable message', () => {
   });
 
   test('is read in pages when much is waiting, each once and in order', async () => {
-    const gateway = await world.gateway({ windowMessagesMax: 1000 });
+    const gateway = await world.gateway({ windowMessagesMax: 1000, backlogThreshold: 1000 });
     const token = await world.device('d');
     for (const n of numbers(1, 600)) await world.appendTo('d', n);
     const client = await gateway.connect({ token });

@@ -7,6 +7,7 @@ import { connect } from './connect.ts';
 import type { Connection } from './connection.ts';
 import { takeAck } from './frames/ack.ts';
 import { takePing } from './frames/ping.ts';
+import { takePull } from './frames/pull.ts';
 import { takeSubscribe } from './frames/subscribe.ts';
 import { takeUnsubscribe } from './frames/unsubscribe.ts';
 import { takeUpstream } from './frames/upstream.ts';
@@ -57,6 +58,7 @@ function takeFrame(connection: Connection, frame: Exclude<ClientFrame, { type: '
     case 'nack':
       return;
     case 'pull':
+      return takePull(connection, frame);
     case 'fetch':
     case 'send':
     case 'group':

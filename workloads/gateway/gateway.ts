@@ -1,6 +1,7 @@
 // The gateway's parts, as every file of this folder is handed them. role.ts builds them once for each running gateway; there is no state
 // outside of it, so that several gateways live in one process.
 import type { BootId, GatewayName } from '../protocol/ids.ts';
+import type { LinkPeer } from '../link/server.ts';
 import type { Bus } from '../bus/port.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { LinkRole } from '../link/handshake.ts';
@@ -11,6 +12,7 @@ import type { gatewaySettings } from '../settings/gateway.ts';
 import type { SettingsOf } from '../settings/setting.ts';
 import type { Store } from '../store/port.ts';
 import type { Admission } from './admission.ts';
+import type { Backlog } from './backlog.ts';
 import type { ConnectionEvents } from './connection.ts';
 import type { Counts } from './counts.ts';
 import type { CursorFlush } from './cursor-flush.ts';
@@ -18,6 +20,7 @@ import type { Departures } from './departures.ts';
 import type { Directory } from './directory.ts';
 import type { Drain } from './drain.ts';
 import type { Outbox } from './outbox.ts';
+import type { PageSource } from './page-source.ts';
 import type { Peers } from './peers.ts';
 import type { ReadQueue } from './read-queue.ts';
 import type { Settles } from './settles.ts';
@@ -63,13 +66,15 @@ export interface Gateway extends GatewayDeps {
   readonly peers: Peers;
   readonly drain: Drain;
   readonly trace: Trace;
+  readonly pages: PageSource;
+  readonly backlog: Backlog;
   readonly state: {
     life: Life;
     /** Stopped or killed: what would be tried again is not. */
     ended: boolean;
     /** As the last renewal of the lease found it. */
     storeReachable: boolean;
-    /** Links that stand, of all roles or of one. */
-    links: (role?: LinkRole) => number;
+    /** Those whose links stand, of all roles or of one. */
+    peers: (role?: LinkRole) => readonly LinkPeer[];
   };
 }

@@ -13,6 +13,7 @@ export function leaveGateway(gateway: Gateway, connection: Connection, phaseBefo
   const { session } = connection;
   if (session === null) return;
   if (phaseBefore === 'live') gateway.trace.noteSession('closed', session.permission, describeEnd(connection));
+  gateway.backlog.leave(connection);
   const { app, device } = session.permission;
   const here = gateway.directory.app(app);
   for (const cursor of session.cursors) releaseStream(gateway, connection, cursor);

@@ -13,6 +13,9 @@ export function takeFrameOfLink(gateway: Gateway, peer: LinkPeer, frame: LinkFra
     case 'command':
       peer.send(answerCommand(gateway, frame));
       return;
+    case 'feed':
+    case 'feed-later':
+      return gateway.pages.take(frame);
     default:
       takeLinkFrame(gateway, peer, frame);
   }

@@ -77,7 +77,10 @@ function addGauges(gateway: Gateway, registry: Registry): void {
       () => gateway.cursorFlush.waiting,
     ],
     [`${PREFIX}streams_reading`, 'Streams that are being read for sessions behind.', () => gateway.reader.waiting],
-    [`${PREFIX}links`, 'Links to routers and gateways that stand.', () => gateway.state.links()],
+    [`${PREFIX}backlogs`, 'Sessions whose backlog is being fed.', () => gateway.backlog.sessions],
+    [`${PREFIX}backlog_pages_waiting`, 'Pages of backlogs asked for.', () => gateway.pages.waiting],
+    [`${PREFIX}drainers`, 'Links of drainers that stand.', () => gateway.state.peers('drainer').length],
+    [`${PREFIX}links`, 'Links to routers and gateways that stand.', () => gateway.state.peers().length],
     [
       `${PREFIX}store_reachable`,
       '1 when the last renewal of the lease was answered.',
@@ -107,6 +110,10 @@ function addCounters({ counts, outbox }: Gateway, registry: Registry): void {
     ['store_reads_failed_total', 'Reads of streams that failed.', () => counts.storeReadsFailed],
     ['positions_behind_total', 'Positions found behind without a hint.', () => counts.positionsBehind],
     ['invalid_records_total', 'Records that could not be read.', () => counts.invalidRecords],
+    ['backlog_pages_total', 'Pages of backlogs written.', () => counts.backlogPages],
+    ['backlog_put_off_total', 'Pages of backlogs to be asked for again later.', () => counts.backlogPutOff],
+    ['pulls_total', 'Pulls answered.', () => counts.pulls],
+    ['pulls_refused_total', 'Pulls told to come back.', () => counts.pullsRefused],
     ['upstream_taken_total', 'Upstream messages that the bus has.', () => counts.upstreamTaken],
   ];
   for (const [name, help, read] of rows) counter(registry, PREFIX + name, help, read);

@@ -88,7 +88,7 @@ export class PositionCheck {
     hear(channel, epoch, head);
     channel.cursors.forEach((cursor, i) => {
       if (cursor.reading || !isBehind(cursor)) return;
-      this.#gateway.counts.positionsBehind++;
+      if (!this.#gateway.backlog.takes(channel.connections[i]!, cursor)) this.#gateway.counts.positionsBehind++;
       this.#gateway.reader.want(channel.connections[i]!, cursor, 'now');
     });
   }
@@ -98,7 +98,7 @@ export class PositionCheck {
     if (head === 0 && connection.session!.find(`@${lane}`) === null) return;
     const cursor = laneCursor(connection, lane);
     hear(cursor.stream, epoch, head);
-    if (cursor.reading || !isBehind(cursor)) return;
+    if (cursor.reading || !isBehind(cursor) || this.#gateway.backlog.takes(connection, cursor)) return;
     this.#gateway.counts.positionsBehind++;
     this.#gateway.reader.want(connection, cursor, 'now');
   }

@@ -21,7 +21,7 @@ const ANSWERS: Readonly<Record<ClientFrame['type'], ServerFrame['type'] | null>>
   hello: 'welcome',
   ack: null,
   nack: null,
-  pull: 'error',
+  pull: 'pulled',
   fetch: 'error',
   send: 'error',
   group: 'error',

@@ -5,6 +5,7 @@ import type { StreamState } from '../protocol/frames.ts';
 import { laneOf } from '../protocol/streams.ts';
 import type { StreamName } from '../protocol/streams.ts';
 import type { TopicName } from '../protocol/ids.ts';
+import type { HoldReason } from './backlog-plan.ts';
 import { Channel } from './channel.ts';
 import type { Connection } from './connection.ts';
 import { Cursor, hear, isBehind, place } from './cursor.ts';
@@ -29,6 +30,8 @@ export interface OpenedStream {
   /** Null: nobody has written it yet; the client is told when somebody does. */
   readonly state: StreamState | null;
   readonly page: Page | null;
+  /** It is not read like others, but through backlog.ts. */
+  readonly hold?: HoldReason;
 }
 
 /** Finds the places. The cursors belong to the session from the first moment, so that its end releases them. Rejects as the store does. */
@@ -55,11 +58,15 @@ function abandon(gateway: Gateway, connection: Connection, cursor: Cursor): void
 
 /** Lets the streams live, once the client was told their states: what was read goes out, hints are taken from here on. */
 export function enliven(gateway: Gateway, connection: Connection, opened: readonly OpenedStream[]): void {
-  for (const { cursor, page } of opened) {
+  for (const { cursor, hold } of opened) {
+    const isHeld = hold !== undefined && connection.session?.find(cursor.name) === cursor;
+    if (isHeld) gateway.backlog.hold(connection, cursor, hold);
+  }
+  for (const { cursor, page, hold } of opened) {
     if (connection.session?.find(cursor.name) !== cursor) continue; // unsubscribed meanwhile
-    cursor.reading = false;
+    cursor.reading = hold === 'parked';
     if (cursor.stream instanceof Channel) cursor.stream.join(cursor, connection);
-    const outcome = page === null ? 'all' : writePage(gateway, connection, cursor, page);
+    const outcome = page === null || hold !== undefined ? 'all' : writePage(gateway, connection, cursor, page);
     if (outcome === 'more' || (outcome === 'all' && isBehind(cursor))) gateway.reader.want(connection, cursor, 'now');
     noteStart(gateway, connection, cursor);
   }
@@ -127,13 +134,19 @@ async function openStream(
     begin(cursor, state, server);
     return { cursor, state, page: null };
   }
+  const held = gateway.backlog.holdBack(connection, name, known);
+  if (held?.state) {
+    begin(cursor, held.state, server);
+    return { cursor, state: held.state, page: null, hold: held.reason };
+  }
+  const hold = held === null ? {} : { hold: held.reason };
   const ref = refOf(connection, cursor);
   const outcome = await gateway.reads.read({ stream: ref, after: plan.after, entriesMax: PAGE_ENTRIES });
-  if (outcome.epoch === null) return { cursor, state: null, page: null };
+  if (outcome.epoch === null) return { cursor, state: null, page: null, ...hold };
   const state = settleStart(name, claim, { ...outcome, epoch: outcome.epoch });
   begin(cursor, state, server);
   // The state says it already: the page only brings the entries.
-  return { cursor, state, page: new Page({ ...outcome, notRecovered: null }) };
+  return { cursor, state, page: new Page({ ...outcome, notRecovered: null }), ...hold };
 }
 
 function begin(cursor: Cursor, state: StreamState, known: ServerCursor): void {

@@ -13,6 +13,7 @@ import { openClientPort } from './accept.ts';
 import type { ClientPort } from './accept.ts';
 import { adminRoutes, readinessOf } from './admin.ts';
 import { Admission } from './admission.ts';
+import { Backlog } from './backlog.ts';
 import type { ConnectionEvents } from './connection.ts';
 import { Counts } from './counts.ts';
 import { isBehind } from './cursor.ts';
@@ -29,6 +30,7 @@ import { takeFrameOfLink } from './link-frames.ts';
 import { openMetrics } from './metrics.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import { Outbox } from './outbox.ts';
+import { PageSource } from './page-source.ts';
 import { Peers } from './peers.ts';
 import { PositionCheck } from './position-check.ts';
 import { ReadQueue } from './read-queue.ts';
@@ -98,7 +100,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
     }),
     targets: new Targets(name),
     reads: new ReadQueue(deps.store, counts),
-    state: { life: 'starting', ended: false, storeReachable: false, links: () => 0 },
+    state: { life: 'starting', ended: false, storeReachable: false, peers: () => [] },
   };
   // These parts know the gateway they are part of.
   const gateway = base as typeof base & { -readonly [K in keyof Gateway]: Gateway[K] };
@@ -109,6 +111,8 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
   gateway.upstream = new Upstream(gateway, deps.bus);
   gateway.peers = new Peers(gateway);
   gateway.drain = new Drain(gateway);
+  gateway.pages = new PageSource(gateway);
+  gateway.backlog = new Backlog(gateway);
   return gateway;
 }
 
@@ -144,10 +148,10 @@ class RunningGateway implements RunningRole {
       clock,
       log,
       onFrame: (peer, frame) => takeFrameOfLink(gateway, peer, frame),
-      onClose: () => {},
+      onClose: (peer) => gateway.pages.forget(peer),
     });
     this.#links = links;
-    gateway.state.links = (role) => links.peers().filter((peer) => role === undefined || peer.role === role).length;
+    gateway.state.peers = (role) => links.peers().filter((peer) => role === undefined || peer.role === role);
     this.#client = await openClientPort(gateway);
     this.#admin = await startAdminHttp({
       bind: settings.bind,
@@ -168,12 +172,13 @@ class RunningGateway implements RunningRole {
   }
 
   #startTimers(): void {
-    const { clock, wheel, admission, settings, cursorFlush, peers } = this.#gateway;
+    const { clock, wheel, admission, settings, cursorFlush, peers, pages } = this.#gateway;
     this.#timers.push(
       clock.every(TICK_MS, () => {
         const nowMs = clock.nowMs();
         wheel.advance(nowMs);
         admission.tick(nowMs);
+        pages.tick();
       }),
       clock.every(settings.cursorFlushMs, () => void cursorFlush.flushSome()),
       clock.every(PEERS_SWEEP_MS, () => peers.closeIdle()),

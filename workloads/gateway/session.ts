@@ -3,6 +3,7 @@
 import type { AccountId, AppId, DeviceId } from '../protocol/ids.ts';
 import type { StreamName } from '../protocol/streams.ts';
 import type { Cursor } from './cursor.ts';
+import type { SessionBacklog } from './session-backlog.ts';
 
 /** Up to so many cursors are found by looking at each. */
 const LINEAR_MAX = 8;
@@ -27,6 +28,8 @@ export class Session {
   superseded = false;
   /** Of the newest live message to the device (R11). */
   liveStamp = 0;
+  /** Streams of it that are fed, pulled or parked (backlog.ts); null: none. */
+  backlog: SessionBacklog | null = null;
   readonly #cursors: Cursor[] = [];
   #byName: Map<StreamName, Cursor> | null = null;
 

@@ -42,6 +42,7 @@ export class StreamReader {
   /** The cursor is behind: reads on, unless its window or its socket is full; then the ack or the drain asks again. */
   want(connection: Connection, cursor: Cursor, when: 'now' | 'gap'): void {
     if (cursor.reading || !mayRead(this.#gateway, connection, cursor)) return;
+    if (this.#gateway.backlog.takes(connection, cursor)) return;
     cursor.reading = true;
     const waiters = this.#waiting.get(cursor.stream);
     if (waiters !== undefined) {
@@ -145,7 +146,7 @@ export class StreamReader {
  * A lane under an epoch that the session does not hold may be another account's: the device changed hands, and nobody told this
  * gateway yet. Then the session is confirmed by the store, after the read, before anything of it is written (R8).
  */
-function isOtherLog(cursor: Cursor, { epoch }: ReadOutcome): boolean {
+export function isOtherLog(cursor: Cursor, { epoch }: ReadOutcome): boolean {
   return epoch !== null && epoch !== cursor.epoch && laneOf(cursor.name) !== null;
 }
 function isLive({ phase }: Connection): boolean {

@@ -77,6 +77,21 @@ export const gatewaySettings = {
     'Durable deliveries of one stream under way to one connection before its acks are waited for.',
     { fallback: 256, min: 1, max: 10_000 },
   ),
+  backlogThreshold: integer(
+    'PUSHCLUSTER_BACKLOG_THRESHOLD',
+    'A device that comes back to more waiting messages than this is fed by the drainer, lane by lane.',
+    { fallback: 50, min: 0, max: 1_000_000 },
+  ),
+  backlogEntriesPerSecond: integer(
+    'PUSHCLUSTER_BACKLOG_ENTRIES_PER_SECOND',
+    'Messages of backlogs that a gateway reads by itself a second while no drainer is linked.',
+    { fallback: 2000, min: 1, max: 1_000_000 },
+  ),
+  recoveryReadsPerSecond: integer(
+    'PUSHCLUSTER_RECOVERY_READS_PER_SECOND',
+    'Streams of returning sessions that are read at once; beyond it they are fed however little they missed.',
+    { fallback: 500, min: 1, max: 1_000_000 },
+  ),
   stopGraceMs: integer(
     'PUSHCLUSTER_STOP_GRACE_MS',
     'After SIGTERM clients have this long to move; keep it below the pod’s termination grace.',

@@ -1,6 +1,6 @@
 // The pages of backlogs that wait, and when which of them is read: a budget of entries and bytes a second, fair over devices, bounded.
-// Pure: time and chance are handed in. feeds.ts asks it for what is due and tells it what a page turned out to hold.
-import { TokenBucket } from '../runtime/token-bucket.ts';
+// Pure: time and chance are handed in. Drainers have one (drainer/feeds.ts), and each gateway for when it has no drainer (gateway/page-source.ts).
+import { TokenBucket } from './token-bucket.ts';
 
 export interface FeedQueueOptions {
   /** Of all drainers together. */
