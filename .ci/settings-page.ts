@@ -1,5 +1,6 @@
 // Renders workloads/settings/README.md from the tables of settings; `node .ci/settings-page.ts` writes it, the tidy test compares.
 import { writeFileSync } from 'node:fs';
+import { busSettings } from '../workloads/settings/bus.ts';
 import { commonSettings } from '../workloads/settings/common.ts';
 import { configSettings } from '../workloads/settings/config-source.ts';
 import { drainerSettings } from '../workloads/settings/drainer.ts';
@@ -41,9 +42,10 @@ export function renderSettingsPage(): string {
     '',
     section('Every role', commonSettings, []),
     section('Registry and router: where the documents are watched', configSettings, []),
-    section('Gateway', gatewaySettings, [commonSettings]),
+    section('Gateway, router and upstream: the bus', busSettings, [commonSettings]),
+    section('Gateway', gatewaySettings, [commonSettings, busSettings]),
     section('Registry', registrySettings, [commonSettings, configSettings]),
-    section('Router', routerSettings, [commonSettings, configSettings]),
+    section('Router', routerSettings, [commonSettings, busSettings, configSettings]),
     section('Drainer', drainerSettings, [commonSettings]),
     section('Operator', operatorSettings, []),
   ].join('\n');

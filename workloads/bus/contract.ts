@@ -1,7 +1,7 @@
 // The contract suite of the bus port: every implementation's test file calls busContract with a way to open itself.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { BusUnavailableError } from './port.ts';
+import { BusRecordError, BusUnavailableError } from './port.ts';
 import type { Bus, BusRecord, ReceivedRecord } from './port.ts';
 
 /** A bus opened empty for one test. */
@@ -16,6 +16,8 @@ export interface BusSubject {
   readonly skip: string | null;
   /** The first backoff must be at most 100 ms. */
   open(): Promise<BusUnderTest>;
+  /** Kills what keeps the records and starts it again on its data; left out where that is this process. */
+  readonly restart?: () => Promise<void>;
 }
 
 export function aRecord(key: string, value: string, topic = 'pushcluster.test'): BusRecord {
@@ -46,7 +48,10 @@ export function busContract(subject: BusSubject): void {
   describe(`bus contract: ${subject.name}`, { skip: subject.skip ?? false }, () => {
     orderContract(subject);
     groupsContract(subject);
+    startContract(subject);
     redeliveryContract(subject);
+    failureContract(subject);
+    if (subject.restart !== undefined) restartContract(subject, subject.restart);
   });
 }
 
@@ -88,6 +93,44 @@ function orderContract(subject: BusSubject): void {
         );
         assert.equal(new Set(mine.map((record) => record.partition)).size, 1);
       }
+    }));
+
+  test('both durabilities publish, in order for each key', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: to.handler });
+      await bus.publish([aRecord('k', '1')], 'leader');
+      await bus.publish([aRecord('k', '2')], 'all');
+      await bus.publish([aRecord('k', '3')], 'leader');
+      await to.until(3);
+      assert.deepEqual(to.got.map(valueOf), ['1', '2', '3']);
+    }));
+
+  test('publishes that do not wait for each other keep the order of each key', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: to.handler });
+      const publishes: Promise<void>[] = [];
+      for (let i = 0; i < 300; i++) {
+        publishes.push(bus.publish([aRecord(`k${i % 3}`, `${i}`)]));
+        if (i % 50 === 49) await new Promise((resolve) => setImmediate(resolve));
+      }
+      await Promise.all(publishes);
+      await to.until(300);
+      for (const key of ['k0', 'k1', 'k2']) {
+        const mine = to.got.filter((record) => record.key === key).map((record) => Number(valueOf(record)));
+        assert.deepEqual(
+          mine,
+          mine.toSorted((a, b) => a - b),
+        );
+        assert.equal(mine.length, 100);
+      }
+    }));
+
+  test('a record that no bus takes is rejected by name', () =>
+    withBus(subject, async ({ bus }) => {
+      const value = Buffer.alloc(1024 * 1024);
+      await assert.rejects(bus.publish([{ ...aRecord('k', ''), value }]), BusRecordError);
     }));
 
   test('topics are apart', () =>
@@ -152,6 +195,52 @@ function groupsContract(subject: BusSubject): void {
     }));
 }
 
+function startContract(subject: BusSubject): void {
+  test('a new group that wants only what is new starts behind the newest record', () =>
+    withBus(subject, async ({ bus }) => {
+      await bus.publish(['a', 'b', 'c', 'd'].map((key) => aRecord(key, 'before')));
+      const to = aCollector();
+      await bus.consume({ topics: ['pushcluster.test'], group: 'new', from: 'newest', handler: to.handler });
+      await bus.publish(['a', 'b', 'c', 'd'].map((key) => aRecord(key, 'after')));
+      await to.until(4);
+      assert.deepEqual(to.got.map(valueOf), ['after', 'after', 'after', 'after']);
+      assert.equal(await bus.lag('never', 'pushcluster.test'), 8);
+    }));
+
+  test('a group that wanted only what is new goes on where it was when it comes back', () =>
+    withBus(subject, async ({ bus }) => {
+      await bus.publish([aRecord('a', 'before')]);
+      const options = { topics: ['pushcluster.test'], group: 'new', from: 'newest' } as const;
+      const first = await bus.consume({ ...options, handler: aCollector().handler });
+      await first.stop();
+      await bus.publish([aRecord('a', 'meanwhile')]);
+      const to = aCollector();
+      await bus.consume({ ...options, handler: to.handler });
+      await to.until(1);
+      assert.deepEqual(to.got.map(valueOf), ['meanwhile']);
+    }));
+
+  test('records that the headers do not accept are passed over and settled', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      const consumer = await bus.consume({
+        topics: ['pushcluster.test'],
+        group: 'g',
+        accepts: (headers) => headers['for'] === 'me',
+        handler: to.handler,
+      });
+      const records = Array.from({ length: 20 }, (_, i) => ({
+        ...aRecord('k', `${i}`),
+        headers: { for: i % 4 === 3 ? 'me' : 'other' },
+      }));
+      await bus.publish(records);
+      await to.until(5);
+      await consumer.stop();
+      assert.deepEqual(to.got.map(valueOf), ['3', '7', '11', '15', '19']);
+      assert.equal(await bus.lag('g', 'pushcluster.test'), 0);
+    }));
+}
+
 function redeliveryContract(subject: BusSubject): void {
   test('a handler that throws gets the batch again from its start, in order, until it returns', () =>
     withBus(subject, async ({ bus, advance }) => {
@@ -200,5 +289,99 @@ function redeliveryContract(subject: BusSubject): void {
       await assert.rejects(bus.publish([aRecord('k', '1')]), BusUnavailableError);
       const handler = (): Promise<void> => Promise.resolve();
       await assert.rejects(bus.consume({ topics: ['pushcluster.test'], group: 'g', handler }), BusUnavailableError);
+    }));
+}
+
+function failureContract(subject: BusSubject): void {
+  test('a key whose handler fails does not hold back other partitions', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      await bus.publish([aRecord('bad', 'x'), ...Array.from({ length: 40 }, (_, i) => aRecord(`k${i}`, `${i}`))]);
+      const handler = (batch: readonly ReceivedRecord[]): Promise<void> =>
+        batch.some((record) => record.key === 'bad') ? Promise.reject(new Error('bad')) : to.handler(batch);
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler });
+      await to.until(20);
+      await bus.publish(Array.from({ length: 40 }, (_, i) => aRecord(`k${i}`, `later ${i}`)));
+      await to.until(45);
+      assert.ok(!to.got.map(valueOf).includes('x'));
+    }));
+
+  test('a handler that takes long holds back neither other partitions nor who stops it in the end', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      const gate = Promise.withResolvers<void>();
+      let held = 0;
+      const handler = async (batch: readonly ReceivedRecord[]): Promise<void> => {
+        if (batch.some((record) => record.key === 'slow')) {
+          held++;
+          await gate.promise;
+        }
+        await to.handler(batch);
+      };
+      const consumer = await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler });
+      for (let round = 0; round < 4; round++) {
+        await bus.publish([...Array.from({ length: 40 }, (_, i) => aRecord(`k${i}`, '')), aRecord('slow', `${round}`)]);
+        await to.until((round + 1) * 20);
+      }
+      assert.equal(held, 1);
+      const stopping = consumer.stop();
+      gate.resolve();
+      await stopping;
+      assert.ok(to.got.some((record) => record.key === 'slow'));
+    }));
+
+  test('says that it is reachable once it was used, and is not once it is closed', () =>
+    withBus(subject, async ({ bus }) => {
+      await bus.publish([aRecord('k', '1')]);
+      assert.deepEqual(bus.health(), { reachable: true, problem: null });
+      await bus.close();
+      assert.deepEqual(bus.health(), { reachable: false, problem: 'the bus is closed' });
+    }));
+}
+
+function restartContract(subject: BusSubject, restart: () => Promise<void>): void {
+  test('what was published is handled, in order, though the bus is killed and starts again meanwhile', () =>
+    withBus(subject, async ({ bus }) => {
+      const got = new Map<string, number[]>();
+      const published = new Map<string, number[]>();
+      const handler = (batch: readonly ReceivedRecord[]): Promise<void> => {
+        for (const record of batch) {
+          const row = got.get(record.key) ?? [];
+          if (!row.includes(Number(valueOf(record)))) row.push(Number(valueOf(record))); // at least once
+          got.set(record.key, row);
+        }
+        return Promise.resolve();
+      };
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler });
+      let goesOn = true;
+      const publisher = async (key: string): Promise<void> => {
+        const row: number[] = [];
+        published.set(key, row);
+        for (let i = 0; goesOn; i++) {
+          await bus.publish([aRecord(key, `${i}`)]).then(
+            () => row.push(i),
+            () => new Promise((resolve) => setTimeout(resolve, 50)), // away: outcome unknown, go on with the next
+          );
+        }
+      };
+      const publishing = Promise.all(['a', 'b', 'c', 'd', 'e'].map(publisher));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await restart();
+      const after = Math.max(...[...published.values()].map((row) => row.length));
+      while (Math.min(...[...published.values()].map((row) => row.length)) < after + 20)
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      goesOn = false;
+      await publishing;
+      while ((await bus.lag('g', 'pushcluster.test')) > 0) await new Promise((resolve) => setTimeout(resolve, 50));
+      for (const [key, row] of published) {
+        const handled = got.get(key) ?? [];
+        const missing = row.filter((i) => !handled.includes(i));
+        assert.deepEqual(missing, [], `lost of ${key}`);
+        assert.deepEqual(
+          handled,
+          handled.toSorted((a, b) => a - b),
+          `order of ${key}`,
+        );
+      }
     }));
 }

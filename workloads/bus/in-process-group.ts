@@ -2,7 +2,7 @@
 // batch counts as settled after its handler returned. A handler that throws gets the batch again after a bounded backoff.
 import { batchFrom } from './in-process-topic.ts';
 import type { Partition } from './in-process-topic.ts';
-import type { BusHandler } from './port.ts';
+import type { BusConsume } from './port.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 
@@ -15,8 +15,9 @@ interface GroupOptions {
   readonly backoffMinMs: number;
   readonly backoffMaxMs: number;
 }
-export interface Member {
-  readonly handler: BusHandler;
+/** What a member wants and does. */
+export type MemberWork = Pick<BusConsume, 'handler' | 'accepts'>;
+export interface Member extends MemberWork {
   /** Batches that its handler has now. */
   readonly underWay: Set<Promise<void>>;
 }
@@ -35,20 +36,29 @@ export class InProcessGroup {
   readonly #members: Member[] = [];
   #scheduled: NodeJS.Immediate | null = null;
 
-  /** A group that is new starts at the oldest record held. */
-  constructor(options: GroupOptions, partitions: readonly Partition[], onSettled: () => void) {
+  /** A group that is new starts at the oldest record held, or behind the newest. */
+  constructor(
+    options: GroupOptions,
+    partitions: readonly Partition[],
+    { from, onSettled }: { from: 'oldest' | 'newest'; onSettled: () => void },
+  ) {
     this.#options = options;
     this.#partitions = partitions;
     this.#onSettled = onSettled;
-    this.#progress = partitions.map(({ start }) => ({ settled: start, busy: false, failures: 0, cancelWait: null }));
+    this.#progress = partitions.map(({ start, end }) => ({
+      settled: from === 'oldest' ? start : end,
+      busy: false,
+      failures: 0,
+      cancelWait: null,
+    }));
   }
 
   settled(partition: number): number {
     return this.#progress[partition]!.settled;
   }
 
-  join(handler: BusHandler): Member {
-    const member = { handler, underWay: new Set<Promise<void>>() };
+  join(work: MemberWork): Member {
+    const member = { ...work, underWay: new Set<Promise<void>>() };
     this.#members.push(member);
     this.wake();
     return member;
@@ -84,7 +94,9 @@ export class InProcessGroup {
     const batch = batchFrom(this.#partitions[index]!, progress.settled, this.#options.batchMax);
     if (batch.length === 0) return;
     progress.busy = true;
-    const run = (async () => member.handler(batch))().then(
+    const { accepts } = member;
+    const wanted = accepts === undefined ? batch : batch.filter((record) => accepts(record.headers));
+    const run = (async () => (wanted.length === 0 ? undefined : member.handler(wanted)))().then(
       () => this.#taken(progress, batch.length),
       (error: unknown) => this.#failed(progress, index, error),
     );

@@ -1,5 +1,6 @@
 // The records of one topic in memory: partitions of a growing log whose settled start is cut off. Used by in-process.ts.
 import type { BusRecord, ReceivedRecord } from './port.ts';
+import { sizeOf } from './record-size.ts';
 
 export interface Partition {
   readonly records: ReceivedRecord[];
@@ -12,13 +13,6 @@ export interface Partition {
 
 export function newPartitions(count: number): readonly Partition[] {
   return Array.from({ length: count }, () => ({ records: [], start: 0, end: 0, cut: 0 }));
-}
-
-/** Bytes that a record counts for. */
-export function sizeOf(record: BusRecord): number {
-  let bytes = record.value.length + record.key.length;
-  for (const [name, value] of Object.entries(record.headers)) bytes += name.length + value.length;
-  return bytes;
 }
 
 /** Records of one key share a partition, and so keep their order. */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { aCollector, aRecord, busContract, valueOf } from './contract.ts';
 import { openInProcessBus } from './in-process.ts';
-import { BusFullError } from './port.ts';
+import { BUS_TOPICS, BusFullError } from './port.ts';
 import { aManualClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 
@@ -67,17 +67,22 @@ test('hands a failed batch again after 100, 200, 400 ms and never waits longer t
   assert.equal(clock.pending(), 0);
 });
 
-test('a key whose handler fails does not hold back other partitions', async () => {
-  const clock = aManualClock();
-  const bus = openInProcessBus({ clock, log: silentLog });
-  const to = aCollector();
-  await bus.publish([aRecord('bad', 'x'), ...Array.from({ length: 40 }, (_, i) => aRecord(`k${i}`, `${i}`))]);
-  const handler = (batch: Parameters<typeof to.handler>[0]): Promise<void> =>
-    batch.some((record) => record.key === 'bad') ? Promise.reject(new Error('bad')) : to.handler(batch);
-  await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler });
-  await turns(10);
-  assert.ok(to.got.length >= 20, `${to.got.length}`);
-  assert.ok(!to.got.map(valueOf).includes('x'));
+test('dead letters of upstream stay for groups that come later, the oldest go past the bound', async () => {
+  const bus = openInProcessBus({ clock: aManualClock(), log: silentLog, partitions: 1 });
+  const read = async (group: string, count: number): Promise<string[]> => {
+    const to = aCollector();
+    const consumer = await bus.consume({ topics: [BUS_TOPICS.upstreamDead], group, handler: to.handler });
+    await to.until(count);
+    await consumer.stop();
+    return to.got.map(valueOf);
+  };
+  await bus.publish([aRecord('k', '0', BUS_TOPICS.upstreamDead)]);
+  assert.deepEqual(await read('one', 1), ['0']);
+  assert.deepEqual(await read('two', 1), ['0']);
+  await bus.publish(Array.from({ length: 250 }, (_, i) => aRecord('k', `${i + 1}`, BUS_TOPICS.upstreamDead)));
+  assert.deepEqual((await read('one', 250)).at(-1), '250');
+  assert.deepEqual((await read('two', 250)).at(-1), '250');
+  assert.deepEqual((await read('three', 250))[0], '1');
   await bus.close();
 });
 

@@ -1,11 +1,12 @@
 // The bus within one process (embedded, tests): topics of partitions in memory, groups that share them, and bounds instead of
 // retention: a record leaves when every group of its topic has settled it. in-process topics are published by upstream paths and
 // consumed by handlers; the Kafka bus of a cluster passes the same contract.ts.
-import { BusFullError, BusUnavailableError } from './port.ts';
-import type { Bus, BusConsumer, BusHealth, BusHandler, BusRecord } from './port.ts';
+import { BUS_TOPICS, BusFullError, BusRecordError, BusUnavailableError } from './port.ts';
+import type { Bus, BusConsume, BusConsumer, BusHealth, BusRecord } from './port.ts';
 import { InProcessGroup } from './in-process-group.ts';
-import { appendTo, dropSettled, newPartitions, sizeOf } from './in-process-topic.ts';
+import { appendTo, dropSettled, newPartitions } from './in-process-topic.ts';
 import type { Partition } from './in-process-topic.ts';
+import { sizeOf } from './record-size.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 
@@ -24,7 +25,16 @@ export interface InProcessBusOptions {
   readonly backoffMaxMs?: number;
 }
 
+/** Of one record: what Kafka takes. */
+const RECORD_BYTES_MAX = 768 * 1024;
+/**
+ * Records of a topic that are kept, for each partition, though every group has settled them: whoever asks for dead letters reads them
+ * from the oldest, with a group of its own.
+ */
+const KEPT: Readonly<Record<string, number>> = { [BUS_TOPICS.upstreamDead]: 250 };
+
 interface Topic {
+  readonly kept: number;
   readonly partitions: readonly Partition[];
   readonly groups: Map<string, InProcessGroup>;
 }
@@ -49,10 +59,11 @@ class InProcessBus implements Bus {
     return { reachable: !this.#closed, problem: this.#closed ? 'the bus is closed' : null };
   }
 
+  /** Either durability is the same here: records are kept as long as the process lives. */
   publish(records: readonly BusRecord[]): Promise<void> {
     if (this.#closed) return Promise.reject(new BusUnavailableError('the bus is closed'));
     const touched = new Set<Topic>();
-    let full: BusFullError | null = null;
+    let full: BusFullError | BusRecordError | null = null;
     for (const record of records) {
       full = this.#refusal(record);
       if (full !== null) break;
@@ -62,31 +73,41 @@ class InProcessBus implements Bus {
       this.#bytes += sizeOf(record);
       touched.add(topic);
     }
-    for (const topic of touched) for (const group of topic.groups.values()) group.wake();
+    for (const topic of touched) {
+      for (const group of topic.groups.values()) group.wake();
+      if (topic.groups.size === 0 && topic.kept > 0) this.#release(topic);
+    }
     return full === null ? Promise.resolve() : Promise.reject(full);
   }
 
-  #refusal(record: BusRecord): BusFullError | null {
+  #refusal(record: BusRecord): BusFullError | BusRecordError | null {
     const { recordsMax, bytesMax } = this.#options;
+    const size = sizeOf(record);
+    if (size > RECORD_BYTES_MAX)
+      return new BusRecordError(`expected a record of at most ${RECORD_BYTES_MAX} bytes, got ${size}`);
     if (this.#records + 1 > recordsMax)
       return new BusFullError(`expected at most ${recordsMax} records held, got one more`);
-    const bytes = this.#bytes + sizeOf(record);
+    const bytes = this.#bytes + size;
     return bytes > bytesMax ? new BusFullError(`expected at most ${bytesMax} bytes held, got ${bytes}`) : null;
   }
 
   #topic(name: string): Topic {
     const known = this.#topics.get(name);
     if (known !== undefined) return known;
-    const topic = { partitions: newPartitions(this.#options.partitions), groups: new Map<string, InProcessGroup>() };
+    const topic = {
+      kept: KEPT[name] ?? 0,
+      partitions: newPartitions(this.#options.partitions),
+      groups: new Map<string, InProcessGroup>(),
+    };
     this.#topics.set(name, topic);
     return topic;
   }
 
-  consume(options: { topics: readonly string[]; group: string; handler: BusHandler }): Promise<BusConsumer> {
+  consume(options: BusConsume): Promise<BusConsumer> {
     if (this.#closed) return Promise.reject(new BusUnavailableError('the bus is closed'));
     const members = options.topics.map((name) => {
-      const group = this.#group(name, options.group);
-      return { group, member: group.join(options.handler) };
+      const group = this.#group(name, options);
+      return { group, member: group.join(options) };
     });
     return Promise.resolve({
       stop: async () => {
@@ -95,22 +116,22 @@ class InProcessBus implements Bus {
     });
   }
 
-  #group(topicName: string, name: string): InProcessGroup {
+  #group(topicName: string, { group: name, from = 'oldest' }: BusConsume): InProcessGroup {
     const topic = this.#topic(topicName);
     const known = topic.groups.get(name);
     if (known !== undefined) return known;
-    const group = new InProcessGroup({ ...this.#options, topic: topicName, group: name }, topic.partitions, () =>
-      this.#release(topic),
-    );
+    const options = { ...this.#options, topic: topicName, group: name };
+    const group = new InProcessGroup(options, topic.partitions, { from, onSettled: () => this.#release(topic) });
     topic.groups.set(name, group);
     return group;
   }
 
-  /** Frees what every group of the topic has settled. */
+  /** Frees what every group of the topic has settled, but for what is kept. */
   #release(topic: Topic): void {
     topic.partitions.forEach((partition, i) => {
       const settled = Math.min(...[...topic.groups.values()].map((group) => group.settled(i)));
-      const freed = dropSettled(partition, settled);
+      const free = topic.kept === 0 ? settled : Math.min(settled, partition.end - topic.kept);
+      const freed = dropSettled(partition, free);
       this.#records -= freed.records;
       this.#bytes -= freed.bytes;
     });

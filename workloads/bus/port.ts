@@ -10,6 +10,10 @@ export class BusUnavailableError extends Error {
 export class BusFullError extends Error {
   readonly code = 'bus-full';
 }
+/** A record that no bus takes, however often it is tried: it is too large. */
+export class BusRecordError extends Error {
+  readonly code = 'bus-record';
+}
 
 export interface BusRecord {
   readonly topic: string;
@@ -47,9 +51,13 @@ export interface BusHealth {
 export interface Bus {
   /**
    * All or nothing is not promised; each record is. `durability`: `all` (default) resolves once every in-sync replica has them,
-   * `leader` once one has. Rejects with BusUnavailableError or BusFullError, outcome then unknown.
+   * `leader` once one has. Rejects with BusUnavailableError or BusFullError, outcome then unknown, or with BusRecordError.
    */
   publish(records: readonly BusRecord[], durability?: 'all' | 'leader'): Promise<void>;
+  /**
+   * Resolves once what is published from now on comes. While the bus is away it resolves after some seconds all the same, and the
+   * consumer begins when the bus is there. Rejects with BusUnavailableError only when the bus is closed.
+   */
   consume(options: BusConsume): Promise<BusConsumer>;
   /** Records not yet settled by a group. */
   lag(group: string, topic: string): Promise<number>;

@@ -1,4 +1,5 @@
 // Settings that every role has. The operator writes these into pods (manifests/), so their names are a contract.
+import { busSettings } from './bus.ts';
 import { choice, integer, text } from './setting.ts';
 
 export const commonSettings = {
@@ -18,7 +19,7 @@ export const commonSettings = {
     'A command of the store that takes longer has failed, outcome unknown.',
     { fallback: 2000, min: 50, max: 60_000 },
   ),
-  bus: text('PUSHCLUSTER_BUS', 'The bus: none, or in-process:NAME (embedded only).', 'none'),
+  bus: busSettings.bus,
   keysDir: text(
     'PUSHCLUSTER_KEYS_DIR',
     'Folder with the key files of protocol/credentials.ts; read again when a file changes.',

@@ -1,9 +1,11 @@
 // Settings of a gateway. Times carry their arithmetic.
+import { busSettings } from './bus.ts';
 import { commonSettings } from './common.ts';
 import { integer, text } from './setting.ts';
 
 export const gatewaySettings = {
   ...commonSettings,
+  ...busSettings,
   name: text('PUSHCLUSTER_GATEWAY_NAME', "The gateway's stable name: its pod's name."),
   linkHost: text('PUSHCLUSTER_LINK_HOST', 'Host or address other roles reach its link port at: the pod IP.'),
   clientPort: integer('PUSHCLUSTER_CLIENT_PORT', 'Port for clients (WebSocket); 0 picks one.', {

@@ -1,10 +1,12 @@
 // Settings of a router.
+import { busSettings } from './bus.ts';
 import { commonSettings } from './common.ts';
 import { configSettings } from './config-source.ts';
 import { integer, text } from './setting.ts';
 
 export const routerSettings = {
   ...commonSettings,
+  ...busSettings,
   ...configSettings,
   httpPort: integer('PUSHCLUSTER_HTTP_PORT', 'Port of the push API; 0 picks one.', {
     fallback: 8081,

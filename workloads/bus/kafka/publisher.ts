@@ -1,0 +1,193 @@
+// Publishes of one durability: everything of a tick, and all that came while the last produce was under way, in one produce call. One call
+// at a time keeps the order of each key. A call that fails or takes too long fails all that wait, since the brokers are then away.
+import kafkajs from 'kafkajs';
+import type { Message, Producer } from 'kafkajs';
+import { sizeOf } from '../record-size.ts';
+import { BusFullError, BusRecordError, BusUnavailableError } from '../port.ts';
+import type { BusRecord } from '../port.ts';
+import { describeKafkaError, newKafka, retriesFor } from './client.ts';
+import type { KafkaParts } from './client.ts';
+import type { Reach } from './reach.ts';
+import type { Topics } from './topics.ts';
+
+/** Of one call: kafkajs makes one batch for each partition of it, and brokers refuse batches past 1 MiB unless they are set otherwise. */
+const PRODUCE_BYTES_MAX = 768 * 1024;
+/** Smaller calls are sent as they are: the codec costs more than it saves. */
+const COMPRESS_BYTES_MIN = 1024;
+/** A broker that refuses a batch for what is in it; whatever else fails is taken for being away. */
+const RECORD_FAULTS = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TIMESTAMP']);
+
+interface Entry {
+  readonly records: readonly BusRecord[];
+  readonly bytes: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+  /** Records given to a call so far. */
+  given: number;
+}
+
+export class Publisher {
+  readonly #parts: KafkaParts;
+  readonly #reach: Reach;
+  readonly #topics: Topics;
+  readonly #durability: 'all' | 'leader';
+  #waiting: Entry[] = [];
+  #bytes = 0;
+  #running = false;
+  #closed = false;
+  #producer: Promise<Producer> | null = null;
+  #idle: Promise<void> = Promise.resolve();
+
+  constructor(of: { parts: KafkaParts; reach: Reach; topics: Topics }, durability: 'all' | 'leader') {
+    this.#parts = of.parts;
+    this.#reach = of.reach;
+    this.#topics = of.topics;
+    this.#durability = durability;
+  }
+
+  /** As Bus.publish. */
+  publish(records: readonly BusRecord[]): Promise<void> {
+    if (this.#closed) return Promise.reject(new BusUnavailableError('the bus is closed'));
+    if (this.#reach.isAway)
+      return Promise.reject(new BusUnavailableError(`the bus is away: ${this.#reach.health().problem ?? 'unknown'}`));
+    let bytes = 0;
+    for (const record of records) {
+      const size = sizeOf(record);
+      if (size > PRODUCE_BYTES_MAX) {
+        const expected = `expected a record of at most ${PRODUCE_BYTES_MAX} bytes, got ${size}`;
+        return Promise.reject(new BusRecordError(expected));
+      }
+      bytes += size;
+    }
+    const most = this.#parts.tuning.waitingBytesMax;
+    if (this.#bytes + bytes > most)
+      return Promise.reject(new BusFullError(`expected at most ${most} bytes waiting, got ${this.#bytes + bytes}`));
+    if (records.length === 0) return Promise.resolve();
+    this.#bytes += bytes;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ records, bytes, resolve, reject, given: 0 });
+      if (this.#running) return;
+      this.#running = true;
+      this.#idle = new Promise((idle) => setImmediate(() => void this.#run().then(idle)));
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const { records, touched } = this.#take();
+      try {
+        await this.#produce(records);
+        this.#reach.succeeded();
+        for (const entry of touched) if (entry.given === entry.records.length) this.#end(entry);
+      } catch (error) {
+        this.#failed(error, touched);
+      }
+    }
+    this.#running = false;
+  }
+
+  /** The next call's records, and the publishes that they are of. */
+  #take(): { records: BusRecord[]; touched: Set<Entry> } {
+    const records: BusRecord[] = [];
+    const touched = new Set<Entry>();
+    let bytes = 0;
+    for (const entry of this.#waiting) {
+      while (entry.given < entry.records.length) {
+        const record = entry.records[entry.given]!;
+        bytes += sizeOf(record);
+        if (bytes > PRODUCE_BYTES_MAX && records.length > 0) return { records, touched };
+        records.push(record);
+        touched.add(entry);
+        entry.given++;
+      }
+    }
+    return { records, touched };
+  }
+
+  #failed(error: unknown, touched: ReadonlySet<Entry>): void {
+    const problem = describeKafkaError(error);
+    const { type } = error as { type?: unknown };
+    if (typeof type === 'string' && RECORD_FAULTS.has(type)) {
+      for (const entry of touched) this.#end(entry, new BusRecordError(`refused: ${problem}`, { cause: error }));
+      return;
+    }
+    this.#drop();
+    this.#reach.failed(error);
+    while (this.#waiting.length > 0)
+      this.#end(this.#waiting[0]!, new BusUnavailableError(`not published: ${problem}`, { cause: error }));
+  }
+
+  #end(entry: Entry, error?: Error): void {
+    this.#waiting =
+      this.#waiting[0] === entry ? this.#waiting.slice(1) : this.#waiting.filter((other) => other !== entry);
+    this.#bytes -= entry.bytes;
+    if (error === undefined) entry.resolve();
+    else entry.reject(error);
+  }
+
+  async #produce(records: readonly BusRecord[]): Promise<void> {
+    const { publishTimeoutMs, clock } = this.#parts;
+    const late = Promise.withResolvers<never>();
+    const cancel = clock.after(publishTimeoutMs, () =>
+      late.reject(new Error(`expected an answer within ${publishTimeoutMs} ms`)),
+    );
+    try {
+      await Promise.race([this.#send(records), late.promise]);
+    } finally {
+      cancel();
+    }
+  }
+
+  async #send(records: readonly BusRecord[]): Promise<void> {
+    const byTopic = Map.groupBy(records, (record) => record.topic);
+    await this.#topics.ensure(byTopic.keys());
+    this.#producer ??= this.#connect();
+    const producer = await this.#producer;
+    const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
+    const { None, ZSTD } = kafkajs.CompressionTypes;
+    await producer.sendBatch({
+      acks: this.#durability === 'all' ? -1 : 1,
+      timeout: this.#parts.publishTimeoutMs,
+      compression: bytes < COMPRESS_BYTES_MIN ? None : ZSTD,
+      topicMessages: [...byTopic].map(([topic, rows]) => ({
+        topic: this.#topics.nameOf(topic),
+        messages: rows.map(messageOf),
+      })),
+    });
+  }
+
+  /** Idempotent where every replica must have it: a batch whose answer was lost is then not stored twice by kafkajs's own retry. */
+  async #connect(): Promise<Producer> {
+    const { publishTimeoutMs } = this.#parts;
+    const producer = newKafka(this.#parts, `producer-${this.#durability}`, publishTimeoutMs).producer({
+      createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
+      idempotent: this.#durability === 'all',
+      maxInFlightRequests: 1,
+      allowAutoTopicCreation: false,
+      retry: retriesFor(publishTimeoutMs),
+    });
+    await producer.connect();
+    return producer;
+  }
+
+  /** After a failure its sequence numbers are in doubt: the next call has a new producer. */
+  #drop(): void {
+    const producer = this.#producer;
+    this.#producer = null;
+    producer?.then((open) => open.disconnect()).catch(() => undefined);
+  }
+
+  /** Lets what waits be published, then ends. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#idle;
+    const producer = this.#producer;
+    this.#producer = null;
+    await producer?.then((open) => open.disconnect()).catch(() => undefined);
+  }
+}
+
+function messageOf({ key, headers, value }: BusRecord): Message {
+  const bytes = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  return { key, headers, value: bytes };
+}

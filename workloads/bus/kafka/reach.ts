@@ -1,0 +1,100 @@
+// Whether the brokers answer, as last seen: told by whoever tried (publisher, consumers), and by a probe of its own, slow while all is
+// well and quick while they are away. Publishes fail at once while they are away, so that roles turn to their other path (R13).
+import type { Admin } from 'kafkajs';
+import type { BusHealth } from '../port.ts';
+import { describeKafkaError, newKafka } from './client.ts';
+import type { KafkaParts } from './client.ts';
+
+export class Reach {
+  readonly #parts: KafkaParts;
+  /** Why they do not answer; null: they did, last time. */
+  #problem: string | null = 'not reached yet';
+  /** What is wrong though they answer, by who says so. */
+  readonly #troubles = new Map<string, string>();
+  #away = false;
+  #admin: Promise<Admin> | null = null;
+  #cancel: () => void = () => {};
+  #closed = false;
+
+  constructor(parts: KafkaParts) {
+    this.#parts = parts;
+    this.#arm(0);
+  }
+
+  /** True: an attempt has failed and none has succeeded since. Before the first it is false: try. */
+  get isAway(): boolean {
+    return this.#away;
+  }
+
+  health(): BusHealth {
+    const [trouble] = this.#troubles.values();
+    return { reachable: this.#problem === null, problem: this.#problem ?? trouble ?? null };
+  }
+
+  succeeded(): void {
+    if (this.#closed) return;
+    if (this.#problem !== null) this.#parts.log.info({ brokers: this.#parts.brokers }, 'bus reachable');
+    this.#problem = null;
+    this.#away = false;
+  }
+
+  failed(error: unknown): void {
+    if (this.#closed) return;
+    this.#problem = describeKafkaError(error);
+    if (this.#away) return;
+    this.#away = true;
+    this.#parts.log.warn({ brokers: this.#parts.brokers, problem: this.#problem }, 'bus unreachable');
+    this.#arm(this.#parts.tuning.probeAwayMs);
+  }
+
+  /** Something that stays wrong while the brokers answer; null: it is over. */
+  trouble(who: string, problem: string | null): void {
+    if (problem === null) this.#troubles.delete(who);
+    else this.#troubles.set(who, problem);
+  }
+
+  /** One admin client for all; a broken one is thrown away. Rejects with kafkajs's errors. */
+  async ask<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    this.#admin ??= this.#connect();
+    const connecting = this.#admin;
+    try {
+      const answer = await question(await connecting);
+      this.succeeded();
+      return answer;
+    } catch (error) {
+      if (this.#admin === connecting) this.#admin = null;
+      connecting.then((admin) => admin.disconnect()).catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async #connect(): Promise<Admin> {
+    const admin = newKafka(this.#parts, 'admin', 0).admin();
+    await admin.connect();
+    return admin;
+  }
+
+  #arm(delayMs: number): void {
+    this.#cancel();
+    this.#cancel = this.#parts.clock.after(delayMs, () => void this.#probe());
+  }
+
+  async #probe(): Promise<void> {
+    try {
+      await this.ask((admin) => admin.describeCluster());
+    } catch (error) {
+      this.failed(error);
+    }
+    const { probeMs, probeAwayMs } = this.#parts.tuning;
+    if (!this.#closed) this.#arm(this.#away ? probeAwayMs : probeMs);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#problem = 'the bus is closed';
+    this.#cancel();
+    const admin = this.#admin;
+    this.#admin = null;
+    await admin?.then((open) => open.disconnect()).catch(() => undefined);
+  }
+}
