@@ -7,14 +7,14 @@ import type { Epoch, GatewayName, MessageId, TopicName } from '../protocol/ids.t
 import type { StreamName } from '../protocol/streams.ts';
 import { openClient } from './client.ts';
 import type { Client, ClientOptions } from './client.ts';
-import type { ReceivedMessage } from './delivery.ts';
+import type { ReceivedMessage } from './received.ts';
 import type { Gap } from './inbox.ts';
 import { startScriptedGateway, startScriptedRegistry } from './scripted-server.ts';
 import type { GatewaySide, ScriptedGateway, ScriptedRegistry } from './scripted-server.ts';
 import type { ClientState } from './state.ts';
 import { openMemoryStorage } from './storage.ts';
 import { SubscribeRefusedError } from './subscriptions.ts';
-import { ClientClosedError, InvalidUpstreamError, UpstreamFullError, UpstreamRefusedError } from './upstream.ts';
+import { ClientClosedError, InvalidOutgoingError, OutgoingFullError, OutgoingRefusedError } from './outgoing.ts';
 
 const E1 = 'e1' as Epoch;
 const NORMAL: StreamName = '@normal';
@@ -193,7 +193,7 @@ describe('messages', () => {
       storage: {
         ...storage,
         save: (changes) => {
-          order.push('saved');
+          if (changes.session === undefined) order.push('saved');
           return storage.save(changes);
         },
       },
@@ -259,6 +259,7 @@ describe('messages', () => {
       epoch: null,
       id: 'a',
       sentAtMs: 5,
+      attempt: 1,
       attributes: { level: 3 },
       body: { n: 1 },
     });
@@ -476,23 +477,25 @@ describe('upstream', () => {
   test('what a restart finds stored is sent again', async () => {
     bench = await Bench.start(1);
     const storage = openMemoryStorage();
-    await storage.save({ upstreamAdded: [{ key: 'k1', kind: 'order', body: { n: 1 } }] });
+    await storage.save({
+      outgoingAdded: [{ key: 'k1', message: { type: 'upstream', kind: 'order', body: { n: 1 } } }],
+    });
     await bench.open({ storage });
     await until(() => bench!.gateways[0]!.connections.some(({ frames }) => frames.some((f) => f.type === 'upstream')));
-    const loaded = async (): Promise<number> => (await storage.load()).upstream.length;
+    const loaded = async (): Promise<number> => (await storage.load()).outgoing.length;
     while ((await loaded()) > 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
   test('is bounded in number, kind and bytes, at and past each limit', async () => {
     bench = await Bench.start(1);
     bench.gateways[0]!.onFrame = () => {};
-    const client = await bench.open({ upstreamMax: 2 });
+    const client = await bench.open({ outgoingMax: 2 });
     const kept = [client.send('k'.repeat(64), 'x'.repeat(32 * 1024 - 2)), client.send('k', null)];
-    await assert.rejects(client.send('k', null), UpstreamFullError);
-    const other = await bench.open({ upstreamMax: 2 });
-    await assert.rejects(other.send('k'.repeat(65), null), InvalidUpstreamError);
-    await assert.rejects(other.send('', null), InvalidUpstreamError);
-    await assert.rejects(other.send('k', 'x'.repeat(32 * 1024 - 1)), InvalidUpstreamError);
+    await assert.rejects(client.send('k', null), OutgoingFullError);
+    const other = await bench.open({ outgoingMax: 2 });
+    await assert.rejects(other.send('k'.repeat(65), null), InvalidOutgoingError);
+    await assert.rejects(other.send('', null), InvalidOutgoingError);
+    await assert.rejects(other.send('k', 'x'.repeat(32 * 1024 - 1)), InvalidOutgoingError);
     const outcomes = Promise.allSettled(kept);
     await client.close();
     for (const outcome of await outcomes)
@@ -515,7 +518,7 @@ describe('upstream', () => {
     };
     const client = await bench.open();
     await until(() => client.state().kind === 'live');
-    await assert.rejects(client.send('bad', 1), UpstreamRefusedError);
+    await assert.rejects(client.send('bad', 1), OutgoingRefusedError);
     await client.send('first', 1);
     assert.deepEqual(taken, ['first']);
   });

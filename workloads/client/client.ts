@@ -1,82 +1,43 @@
 // The public entry of the SDK, for Node and browsers: openClient. It wires the parts: connector.ts keeps a connection, its frames go to the
-// inbox (inbox.ts → delivery.ts → the application), subscriptions and upstream, and acks go back. Nothing here decides when to connect
-// or what is a duplicate.
-import type { ServerFrame, StreamFrame, WelcomeFrame } from '../protocol/frames.ts';
-import { parseTopicName } from '../protocol/ids.ts';
+// inbox (inbox.ts → delivery.ts → the application), subscriptions, questions and what is sent, and acks go back. Nothing here decides when
+// to connect or what is a duplicate. client-options.ts is the surface.
+import type { FetchedFrame, ServerFrame, StreamFrame, TopicFilter, WelcomeFrame } from '../protocol/frames.ts';
+import { parseAccountId, parseDeviceId, parseGroupName, parseTopicName } from '../protocol/ids.ts';
+import type { MessageId } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Position, StreamName } from '../protocol/streams.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { Acks } from './acks.ts';
 import { RETRY_DEFAULT } from './backoff.ts';
+import { Bodies } from './bodies.ts';
+import type { Client, ClientOptions, Groups, Recipient, SendTo } from './client-options.ts';
 import { applicationClock } from './clock.ts';
 import { CONNECTION_DEFAULTS, initialConnection } from './connection-state.ts';
-import type { ConnectionOptions } from './connection-state.ts';
+import type { Credentials } from './connection-state.ts';
 import { Connector } from './connector.ts';
 import type { ConnectorHandlers } from './connector.ts';
 import { Counts } from './counts.ts';
 import type { ClientCounters } from './counts.ts';
+import { Degradation } from './degradation.ts';
 import { Delivery } from './delivery.ts';
-import type { ReceivedMessage } from './delivery.ts';
+import { openGroups } from './groups.ts';
 import { Inbox } from './inbox.ts';
-import type { Gap } from './inbox.ts';
-import type { Credential, Fetch } from './registry-api.ts';
-import type { WebSocketConstructor } from './socket.ts';
+import type { Gap, InboxItem, Place } from './inbox.ts';
+import { ClientClosedError } from './outgoing.ts';
+import type { Questions } from './questions.ts';
+import type { Fetch } from './registry-api.ts';
+import { Requests } from './requests.ts';
+import type { Answer } from './requests.ts';
+import { SessionKeeper } from './session-keeper.ts';
 import type { ClientState } from './state.ts';
 import { openMemoryStorage } from './storage.ts';
 import type { Storage, StoredState } from './storage.ts';
-import { Subscriptions } from './subscriptions.ts';
-import { ClientClosedError, Upstream } from './upstream.ts';
 
-export interface ClientOptions {
-  readonly registryUrl: string;
-  readonly app: string;
-  readonly account: string;
-  readonly device: string;
-  /** The device's credential, fresh at each call. */
-  readonly credential: () => Promise<Credential> | Credential;
-  /** What survives a restart; without it each start begins anew. */
-  readonly storage?: Storage;
-  /**
-   * Each message, once and in order for each stream. Returning (resolving) means that it was dealt with; the ack follows when its
-   * position is saved. Throwing leaves it unacked: the gateway sends it again, bounded in attempts.
-   */
-  readonly onMessage: (message: ReceivedMessage) => unknown;
-  readonly onState?: (state: ClientState) => void;
-  /** A stream could not be continued where this client was: messages between the two places may be lost to it. */
-  readonly onGap?: (gap: Gap) => void;
-  /** What went wrong without ending anything: a handler that threw, a storage that did not save. */
-  readonly onError?: (error: unknown) => void;
-  /** Default: the global one. */
-  readonly WebSocket?: WebSocketConstructor;
-  readonly fetch?: Fetch;
-  readonly clock?: Clock;
-  /** Start of the jitter's generator, for tests. */
-  readonly seed?: number;
-  readonly connection?: Partial<ConnectionOptions>;
-  readonly registryTimeoutMs?: number;
-  /** Message ids remembered for de-duplication across epochs. Default 1000, about 100 bytes each. */
-  readonly seenIdsMax?: number;
-  /** Messages that may wait for the application. Default 10,000; beyond it durable ones come again, live ones are dropped. */
-  readonly queueMax?: number;
-  /** Messages to the business that may wait. Default 1000. */
-  readonly upstreamMax?: number;
-  readonly agent?: string;
-}
+export type { Client, ClientOptions, GroupPage, Groups, SendTo } from './client-options.ts';
+export type { ReceivedMessage } from './received.ts';
+export { NackError, nack } from './nack.ts';
 
-export interface Client {
-  /** Resolves when a session holds the topic; rejects with SubscribeRefusedError. The wish outlives connections. */
-  subscribe(topic: string): Promise<void>;
-  unsubscribe(topic: string): Promise<void>;
-  /** Resolves when the bus has the message; kept and sent again until then. Rejects as Upstream.keep says. */
-  send(kind: string, body: unknown): Promise<void>;
-  state(): ClientState;
-  counters(): ClientCounters;
-  /** Cuts the connection as a network would; for tests. */
-  cut(): void;
-  /** Finishes what is being handed on, says goodbye, closes the storage. */
-  close(): Promise<void>;
-}
-
-const ACK_AGAIN_AFTER_MS = 50;
+const AT_ONCE_DEFAULT = 16;
 
 /** Reads the storage, then connects and stays connected until `close` or a code that forbids it. */
 export async function openClient(options: ClientOptions): Promise<Client> {
@@ -87,38 +48,41 @@ export async function openClient(options: ClientOptions): Promise<Client> {
 }
 
 class PushClient implements Client {
+  readonly groups: Groups;
   readonly #options: ClientOptions;
   readonly #clock: Clock;
   readonly #storage: Storage;
   readonly #inbox: Inbox;
   readonly #delivery: Delivery;
-  readonly #subscriptions: Subscriptions;
-  readonly #upstream: Upstream;
+  readonly #requests: Requests;
+  readonly #acks: Acks;
+  readonly #sessions: SessionKeeper;
+  readonly #degradation = new Degradation();
   readonly #connector: Connector;
   readonly #counts = new Counts();
-  #lastId = 0;
-  #ackAgain: (() => void) | null = null;
 
   constructor(options: ClientOptions, storage: Storage, stored: StoredState) {
     this.#options = options;
     this.#storage = storage;
     this.#clock = options.clock ?? applicationClock;
-    const { seenIdsMax = 1000, queueMax = 10_000, upstreamMax = 1000 } = options;
+    const { seenIdsMax = 1000, queueMax = 10_000, outgoingMax = 1000 } = options;
     this.#inbox = new Inbox({ positions: stored.positions, seen: stored.seen, seenIdsMax, queueMax });
-    const newId = (): number => ++this.#lastId;
-    this.#subscriptions = new Subscriptions(newId);
-    this.#upstream = new Upstream({ storage, max: upstreamMax, newId, newKey: () => crypto.randomUUID() });
-    this.#upstream.restore(stored.upstream);
-    this.#connector = openConnector(options, this.#clock, this.#counts, this.#handlers());
-    this.#delivery = new Delivery({
+    this.#requests = new Requests({ storage, outgoingMax, stored: stored.outgoing });
+    this.groups = openGroups((question) => this.#ask((questions) => questions.ask<'group'>(question)));
+    this.#sessions = new SessionKeeper(options, storage, (error) => this.#report(error));
+    this.#connector = openConnector(options, {
+      clock: this.#clock,
+      counts: this.#counts,
+      handlers: this.#handlers(),
+      kept: this.#sessions.keptIn(stored.session),
+    });
+    this.#acks = new Acks({
       inbox: this.#inbox,
-      storage,
-      onMessage: options.onMessage,
-      onError: (error) => this.#report(error),
-      onSaved: (streams) => this.#sendAcks(streams),
-      onResync: () => this.#connector.resync(),
+      serving: () => this.#connector.serving,
+      send: (conn, frame) => this.#connector.send(conn, frame),
       after: (delayMs, fn) => this.#clock.after(delayMs, fn),
     });
+    this.#delivery = this.#openDelivery();
   }
 
   start(): void {
@@ -127,29 +91,55 @@ class PushClient implements Client {
 
   // ---- what the application asks
 
-  async subscribe(topic: string): Promise<void> {
+  async subscribe(topic: string, options: { readonly filter?: TopicFilter | null } = {}): Promise<void> {
     this.#assertOpen();
-    const wanted = this.#subscriptions.want(parseTopicName(topic));
+    const wanted = this.#requests.subscriptions.want(parseTopicName(topic), options.filter);
     this.#sendDue();
     await wanted;
   }
   async unsubscribe(topic: string): Promise<void> {
     this.#assertOpen();
-    const dropped = this.#subscriptions.drop(parseTopicName(topic));
+    const dropped = this.#requests.subscriptions.drop(parseTopicName(topic));
     this.#sendDue();
     await dropped;
   }
-  async send(kind: string, body: unknown): Promise<void> {
+  send(kind: string, body: unknown, options?: { readonly order?: string }): Promise<void>;
+  send(to: SendTo, body: unknown, options?: { readonly ttlMs?: number }): Promise<MessageId>;
+  async send(
+    to: string | SendTo,
+    body: unknown,
+    options: { readonly order?: string; readonly ttlMs?: number } = {},
+  ): Promise<MessageId | void> {
     this.#assertOpen();
-    const { taken } = await this.#upstream.keep(kind, body);
+    const { order, ttlMs } = options;
+    const given = body ?? null;
+    const { taken } =
+      typeof to === 'string'
+        ? await this.#requests.upstream.keep({
+            type: 'upstream',
+            kind: to,
+            body: given,
+            ...(order === undefined ? {} : { order }),
+          })
+        : await this.#requests.sends.keep({
+            type: 'send',
+            to: parseRecipient(to),
+            body: given,
+            ...(ttlMs === undefined ? {} : { ttlMs }),
+          });
     this.#sendDue();
-    await taken;
+    const messageId = await taken;
+    if (messageId !== null) return messageId as MessageId;
+  }
+  async pull(stream: StreamName, max: number): Promise<{ sent: number; left: boolean }> {
+    const { sent, left } = await this.#ask((questions) => questions.ask<'pull'>({ type: 'pull', stream, max }));
+    return { sent, left };
   }
   state(): ClientState {
-    return this.#connector.shown;
+    return { ...this.#connector.shown, degraded: this.#degradation.now };
   }
   counters(): ClientCounters {
-    return this.#counts.with(this.#inbox.counters(), this.#delivery.handled());
+    return this.#counts.with({ ...this.#inbox.counters(), ...this.#delivery.counters(), ...this.#acks.counters() });
   }
   cut(): void {
     this.#connector.cut();
@@ -157,7 +147,37 @@ class PushClient implements Client {
   async close(): Promise<void> {
     await this.#delivery.stop();
     this.#connector.stop();
+    await this.#sessions.whenSaved();
     await this.#storage.close();
+  }
+
+  async #ask<T>(question: (questions: Questions) => Promise<T>): Promise<T> {
+    this.#assertOpen();
+    const answer = question(this.#requests.questions);
+    this.#sendDue();
+    return await answer;
+  }
+
+  // ---- the parts
+
+  #openDelivery(): Delivery {
+    const { acks = 'cumulative', atOnceMax = AT_ONCE_DEFAULT, onMessage } = this.#options;
+    const bodies = new Bodies({ fetch: (item) => this.#fetch(item), onKnown: () => this.#delivery.poke() });
+    return new Delivery({
+      inbox: this.#inbox,
+      storage: this.#storage,
+      bodies,
+      onMessage,
+      atOnceMax: acks === 'each' ? Math.max(1, atOnceMax) : 0,
+      onError: (error) => this.#report(error),
+      onSaved: (positions, items) => this.#acks.saved(positions, items),
+      onNack: (stream, place, nack) => this.#acks.nack(stream, place, nack),
+      onResync: () => this.#connector.resync(),
+      after: (delayMs, fn) => this.#clock.after(delayMs, fn),
+    });
+  }
+  #fetch({ stream, place }: InboxItem & { readonly place: Place }): Promise<FetchedFrame> {
+    return this.#ask((questions) => questions.ask<'fetch'>({ type: 'fetch', stream, ...place }));
   }
 
   // ---- what the connection says
@@ -167,14 +187,16 @@ class PushClient implements Client {
       positions: () => this.#positions(),
       onWelcome: (conn, frame) => this.#welcome(conn, frame),
       onServe: () => {
+        this.#restored();
         this.#sendDue();
         this.#delivery.poke();
       },
       onFrame: (conn, frame) => this.#onFrame(conn, frame),
       onGone: (conn) => this.#inbox.drop(conn),
-      onState: (state) => this.#guard(() => this.#options.onState?.(state)),
+      onState: () => this.#guard(() => this.#options.onState?.(this.state())),
+      onCredentials: (credentials) => this.#sessions.keep(credentials),
       onError: (error) => this.#report(error),
-      wakeAtMs: () => this.#wakeAtMs(),
+      wakeAtMs: () => (this.#connector.serving === null ? null : this.#requests.wakeAtMs()),
       onWake: () => this.#sendDue(),
       onEnded: () => this.#ended(),
     };
@@ -190,7 +212,7 @@ class PushClient implements Client {
 
   #welcome(conn: number, frame: WelcomeFrame): void {
     this.#gaps(this.#inbox.welcome(conn, frame.streams));
-    this.#subscriptions.welcome(frame.streams.map((state) => state.stream));
+    this.#requests.subscriptions.welcome(frame.streams.map((state) => state.stream));
   }
 
   #onFrame(conn: number, frame: ServerFrame): void {
@@ -198,37 +220,45 @@ class PushClient implements Client {
       case 'message': {
         const arrival = this.#inbox.message(conn, frame);
         if (arrival === 'gap') this.#connector.resync();
-        else if (arrival === 'duplicate') this.#ackAgainSoon();
+        else if (arrival === 'duplicate') this.#acks.againSoon();
         return this.#delivery.poke();
       }
       case 'stream':
         return this.#streamWentOn(conn, frame);
       case 'subscribed':
         this.#gaps(this.#inbox.begin(conn, frame.streams));
-        this.#subscriptions.subscribed(frame, this.#clock.nowMs());
-        this.#sendDue();
+        this.#answered(frame);
         return this.#delivery.poke();
       case 'unsubscribed':
-        this.#subscriptions.unsubscribed(frame.id);
-        return this.#sendDue();
       case 'taken':
-        this.#supervise(this.#upstream.taken(frame.id));
-        return this.#sendDue();
+      case 'sent':
+      case 'pulled':
+      case 'fetched':
+      case 'grouped':
+        return this.#answered(frame);
       case 'error':
-        if (!this.#subscriptions.refused(frame, this.#clock.nowMs()))
-          this.#supervise(this.#upstream.refused(frame, this.#clock.nowMs()));
+        this.#supervise(this.#requests.refused(frame, this.#clock.nowMs()));
         return this.#connector.arm();
+      case 'degraded': {
+        const told = this.#degradation.begin(frame, this.#clock.nowMs());
+        if (told !== null) this.#guard(() => this.#options.onDegraded?.(told));
+        return;
+      }
+      case 'restored':
+        return this.#restored();
       case 'welcome':
       case 'goaway':
       case 'pong': // the connector's own
-        return;
-      case 'pulled':
-      case 'fetched':
-      case 'sent':
-      case 'grouped':
-      case 'degraded':
-      case 'restored': // nothing here asks for them yet
     }
+  }
+
+  #answered(frame: Answer): void {
+    this.#supervise(this.#requests.answered(frame, this.#clock.nowMs()));
+    this.#sendDue();
+  }
+
+  #restored(): void {
+    if (this.#degradation.end()) this.#guard(() => this.#options.onRestored?.());
   }
 
   #streamWentOn(conn: number, { state }: StreamFrame): void {
@@ -238,45 +268,18 @@ class PushClient implements Client {
     this.#delivery.poke();
   }
 
-  /** Sends what subscriptions and upstream have for the serving connection. */
+  /** Sends what waits for the serving connection. */
   #sendDue(): void {
     const conn = this.#connector.serving;
     if (conn === null) return;
-    const nowMs = this.#clock.nowMs();
-    for (const frame of this.#subscriptions.due((topic) => this.#inbox.position(topic), nowMs))
-      this.#connector.send(conn, frame);
-    for (const frame of this.#upstream.due(conn, nowMs)) this.#connector.send(conn, frame);
+    const due = this.#requests.due(conn, (topic) => this.#inbox.position(topic), this.#clock.nowMs());
+    for (const frame of due) this.#connector.send(conn, frame);
     this.#connector.arm();
   }
 
-  #wakeAtMs(): number | null {
-    if (this.#connector.serving === null) return null;
-    const atMs = Math.min(this.#upstream.wakeAtMs() ?? Infinity, this.#subscriptions.wakeAtMs() ?? Infinity);
-    return atMs === Infinity ? null : atMs;
-  }
-
-  #sendAcks(streams: ReadonlySet<StreamName>): void {
-    const conn = this.#connector.serving;
-    if (conn === null || streams.size === 0) return;
-    const positions = this.#inbox.acks(conn, streams);
-    for (let i = 0; i < positions.length; i += LIMITS.positionsPerFrameMax) {
-      this.#connector.send(conn, { type: 'ack', positions: positions.slice(i, i + LIMITS.positionsPerFrameMax) });
-      this.#counts.acks++;
-    }
-  }
-
-  #ackAgainSoon(): void {
-    this.#ackAgain ??= this.#clock.after(ACK_AGAIN_AFTER_MS, () => {
-      this.#ackAgain = null;
-      this.#sendAcks(this.#inbox.takeAcksAgain());
-    });
-  }
-
   #ended(): void {
-    this.#ackAgain?.();
-    const error = new ClientClosedError('the client was closed');
-    this.#subscriptions.stop(error);
-    this.#upstream.stop(error);
+    this.#acks.stop();
+    this.#requests.stop(new ClientClosedError('the client was closed'));
   }
 
   // ---- errors
@@ -302,12 +305,23 @@ class PushClient implements Client {
   }
 }
 
-function openConnector(options: ClientOptions, clock: Clock, counts: Counts, handlers: ConnectorHandlers): Connector {
+function parseRecipient(to: SendTo): Recipient {
+  if ('device' in to) return { device: parseDeviceId(to.device) };
+  return 'account' in to ? { account: parseAccountId(to.account) } : { group: parseGroupName(to.group) };
+}
+
+function openConnector(
+  options: ClientOptions,
+  parts: { clock: Clock; counts: Counts; handlers: ConnectorHandlers; kept: Credentials | null },
+): Connector {
   const { registryUrl: url, app, account, device, credential, registryTimeoutMs: timeoutMs = 10_000 } = options;
+  const { clock, counts, handlers, kept } = parts;
   const ask: Fetch = options.fetch ?? ((target, init) => fetch(target, init));
   const seed = options.seed ?? crypto.getRandomValues(new Int32Array(1))[0]!;
-  const initial = initialConnection(seed, { ...CONNECTION_DEFAULTS, ...options.connection }, RETRY_DEFAULT);
+  const connection = { ...CONNECTION_DEFAULTS, ...options.connection };
+  const initial = initialConnection({ seed, options: connection, retry: RETRY_DEFAULT, kept });
   const registry = { url, app, account, device, credential, fetch: ask, timeoutMs, nowMs: () => clock.nowMs() };
-  const { WebSocket = null, agent = 'pushcluster-ts/0.1.0' } = options;
-  return new Connector({ registry, clock, counts, agent, WebSocket, initial }, handlers);
+  const { WebSocket = null, agent = 'pushcluster-ts/0.1.0', offline, lanes } = options;
+  const wishes = { ...(offline === undefined ? {} : { offline }), ...(lanes === undefined ? {} : { lanes }) };
+  return new Connector({ registry, clock, counts, hello: { agent, ...wishes }, WebSocket, initial }, handlers);
 }

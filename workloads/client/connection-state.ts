@@ -3,7 +3,9 @@
 import type { Retry } from './backoff.ts';
 
 export interface ConnectionOptions {
-  /** A socket that has no welcome after this is given up; up to three times that after failures. Above a gateway's own wait for room (5 s). */
+  /** A socket that is not open after this is given up; up to twice that after failures. An address that nobody answers costs no more. */
+  readonly openTimeoutMs: number;
+  /** A hello that has no welcome after this is given up; up to three times that after failures. Above a gateway's own wait for room (5 s). */
   readonly connectTimeoutMs: number;
   /** A ping not answered in this time has failed; null: the heartbeat interval, within 2–10 s. */
   readonly pongTimeoutMs: number | null;
@@ -15,6 +17,7 @@ export interface ConnectionOptions {
   readonly stableMs: number;
 }
 export const CONNECTION_DEFAULTS: ConnectionOptions = {
+  openTimeoutMs: 5000,
   connectTimeoutMs: 10_000,
   pongTimeoutMs: null,
   missesMax: 2,
@@ -49,6 +52,14 @@ export interface Attempt {
   readonly deadlineMs: number;
   readonly opened: boolean;
 }
+/** With what a client resumes; another life of it may. */
+export interface Credentials {
+  readonly token: Token | null;
+  readonly ticket: string | null;
+  /** Where the ticket is good, best first; empty: the registry's gateways. */
+  readonly targets: readonly string[];
+  readonly gateways: readonly GatewayAddress[];
+}
 export type Ask = 'register' | 'renew' | 'assign';
 export type Closed =
   | { readonly kind: 'stopped' }
@@ -57,16 +68,13 @@ export type Closed =
   /** The registry will not have this client. */
   | { readonly kind: 'refused'; readonly reason: string };
 
-export interface ConnectionState {
+export interface ConnectionState extends Credentials {
   readonly options: ConnectionOptions;
   /** State of the random generator (backoff.ts). */
   readonly seed: number;
   readonly lastConn: number;
-  readonly token: Token | null;
-  readonly ticket: string | null;
-  /** Where the ticket is good, best first; empty: the registry's gateways. */
-  readonly targets: readonly string[];
-  readonly gateways: readonly GatewayAddress[];
+  /** The credentials are of an earlier life, and nobody has taken them yet. */
+  readonly kept: boolean;
   readonly retry: Retry;
   readonly heartbeatIntervalMs: number;
   readonly serving: Serving | null;
@@ -80,6 +88,8 @@ export interface ConnectionState {
   readonly failures: number;
   /** Failed heartbeats and attempts since a connection was last stable or the registry was asked. */
   readonly strikes: number;
+  /** Reconnects that need not wait for the backoff, and when they were counted: one more for each `stableMs`, at most HURRIES_MAX. */
+  readonly hurries: { readonly left: number; readonly atMs: number };
   /** Addresses that failed since the last welcome; others go first. */
   readonly failedUrls: readonly string[];
   /**
@@ -153,16 +163,34 @@ export type ConnectionEffect =
   /** `bye`: say goodbye first. After it nothing of this connection is heard any more. */
   | { readonly type: 'close'; readonly conn: number; readonly bye: boolean };
 
-/** A client that has done nothing yet. */
-export function initialConnection(seed: number, options: ConnectionOptions, retry: Retry): ConnectionState {
+/** A state while a step works on it. */
+export type Draft = { -readonly [K in keyof ConnectionState]: ConnectionState[K] };
+export type EventOf<T extends ConnectionEvent['type']> = Extract<ConnectionEvent, { type: T }>;
+
+export const HURRIES_MAX = 3;
+/** With kept credentials so many attempts go before the registry is asked after all. */
+const KEPT_ATTEMPTS = 2;
+
+/**
+ * A client that has done nothing yet.
+ * @param given.kept what an earlier life could resume with; null: it registers
+ */
+export function initialConnection(given: {
+  seed: number;
+  options: ConnectionOptions;
+  retry: Retry;
+  kept?: Credentials | null;
+}): ConnectionState {
+  const { seed, options, retry, kept = null } = given;
   return {
     options,
     seed,
     lastConn: 0,
-    token: null,
-    ticket: null,
-    targets: [],
-    gateways: [],
+    token: kept?.token ?? null,
+    ticket: kept?.ticket ?? null,
+    targets: kept?.targets ?? [],
+    gateways: kept?.gateways ?? [],
+    kept: kept !== null,
     retry,
     heartbeatIntervalMs: 25_000,
     serving: null,
@@ -171,7 +199,8 @@ export function initialConnection(seed: number, options: ConnectionOptions, retr
     pauseUntilMs: null,
     moving: false,
     failures: 0,
-    strikes: 0,
+    strikes: kept === null ? 0 : Math.max(0, options.strikesMax - KEPT_ATTEMPTS),
+    hurries: { left: HURRIES_MAX, atMs: 0 },
     failedUrls: [],
     strayHelloUntilMs: 0,
     problem: null,

@@ -4,7 +4,7 @@ import { CLOSE } from '../protocol/codes.ts';
 import { backoffMs, nextRandom } from './backoff.ts';
 import { step, wakeAtMs } from './connection.ts';
 import { CONNECTION_DEFAULTS, initialConnection } from './connection-state.ts';
-import type { ConnectionEffect, ConnectionEvent, ConnectionState } from './connection-state.ts';
+import type { ConnectionEffect, ConnectionEvent, ConnectionState, Credentials } from './connection-state.ts';
 import { verdictOf } from './verdict.ts';
 
 const T0 = 1_800_000_000_000;
@@ -25,8 +25,8 @@ class Driver {
   state: ConnectionState;
   nowMs = T0;
   effects: readonly ConnectionEffect[] = [];
-  constructor(seed = 1) {
-    this.state = initialConnection(seed, CONNECTION_DEFAULTS, RETRY);
+  constructor(seed = 1, kept: Credentials | null = null) {
+    this.state = initialConnection({ seed, options: CONNECTION_DEFAULTS, retry: RETRY, kept });
   }
   do(event: ConnectionEvent): readonly ConnectionEffect[] {
     const next = step(this.state, event, this.nowMs);
@@ -78,10 +78,20 @@ describe('the way to a connection', () => {
     assert.equal(d.state.serving?.gateway, 'gw-0');
   });
 
-  test('gives up an attempt that has no welcome in time, and tries the other gateway', () => {
+  test('gives up a socket that does not open in time, and tries the other gateway', () => {
     const d = new Driver();
     d.do({ type: 'start' });
     d.do(ANSWER);
+    assert.equal(types(d.wake()), 'close');
+    assert.equal(d.nowMs - T0, CONNECTION_DEFAULTS.openTimeoutMs);
+    assert.deepEqual(d.wake(), [{ type: 'open', conn: 2, url: 'ws://gw-1' }]);
+  });
+
+  test('gives up a hello that has no welcome in time, counted from the hello, and tries the other gateway', () => {
+    const d = new Driver();
+    d.do({ type: 'start' });
+    d.do(ANSWER);
+    d.do({ type: 'opened', conn: 1 });
     assert.equal(types(d.wake()), 'close');
     assert.equal(d.nowMs - T0, CONNECTION_DEFAULTS.connectTimeoutMs);
     assert.deepEqual(d.wake(), [{ type: 'open', conn: 2, url: 'ws://gw-1' }]);
@@ -93,12 +103,27 @@ describe('the way to a connection', () => {
     d.do(ANSWER);
     const waited = [1, 2, 3, 4].map(() => {
       const begunAtMs = d.nowMs;
+      d.do({ type: 'opened', conn: d.state.attempt!.conn });
       d.wake();
       const tookMs = d.nowMs - begunAtMs;
       d.wake();
       return tookMs / CONNECTION_DEFAULTS.connectTimeoutMs;
     });
     assert.deepEqual(waited, [1, 2, 3, 3]);
+  });
+
+  test('waits for a socket to open at most twice as long, however often it failed', () => {
+    const d = new Driver();
+    d.do({ type: 'start' });
+    d.do(ANSWER);
+    const waited = [1, 2, 3, 4].map(() => {
+      const begunAtMs = d.nowMs;
+      d.wake();
+      const tookMs = d.nowMs - begunAtMs;
+      d.wake();
+      return tookMs / CONNECTION_DEFAULTS.openTimeoutMs;
+    });
+    assert.deepEqual(waited, [1, 2, 2, 2]);
   });
 
   test('a registry that fails is asked again after the time it told, never sooner', () => {
@@ -375,12 +400,12 @@ describe('close codes', () => {
     }
   });
 
-  test('ticket-stale is followed by the token at the same gateway, at once', () => {
+  test('ticket-stale is followed by the token at the same gateway, at once, not at the one that was lost', () => {
     const d = aLiveOne();
     d.close(1006);
     d.wake();
     d.do({ type: 'opened', conn: 2 });
-    assert.deepEqual(d.close(CLOSE.ticketStale.code), [{ type: 'open', conn: 3, url: 'ws://gw-0' }]);
+    assert.deepEqual(d.close(CLOSE.ticketStale.code), [{ type: 'open', conn: 3, url: 'ws://gw-1' }]);
     assert.deepEqual(d.do({ type: 'opened', conn: 3 }), [{ type: 'hello', conn: 3, credential: { token: 'token-1' } }]);
   });
 

@@ -1,29 +1,23 @@
 // The connection's state machine: (state, event, now) → (state, effects). It decides when to ask the registry, which gateway to try with
 // ticket or token, when a heartbeat failed, how a drain is followed and how long to wait. connector.ts feeds it and does what it asks.
-import { CLOSE } from '../protocol/codes.ts';
-import { backoffMs, nextRandom } from './backoff.ts';
-import { verdictOf } from './verdict.ts';
-import type { Ask, ConnectionEffect, ConnectionEvent, ConnectionState, Serving } from './connection-state.ts';
+import { closed, leave, lost, pause, random } from './connection-loss.ts';
+import type { Ask, ConnectionEffect, ConnectionEvent, ConnectionState } from './connection-state.ts';
+import type { Draft, EventOf as Of, Serving } from './connection-state.ts';
 
 export interface Step {
   readonly state: ConnectionState;
   readonly effects: readonly ConnectionEffect[];
 }
-type Draft = { -readonly [K in keyof ConnectionState]: ConnectionState[K] };
-type Of<T extends ConnectionEvent['type']> = Extract<ConnectionEvent, { type: T }>;
 
 /** After a failed question to the registry, so many attempts at the gateways known go before the next question. */
 const ATTEMPTS_WITHOUT_REGISTRY = 2;
 /** A token that is needed and has less left than this is renewed first; one that ran out needs a registration. */
 const TOKEN_MARGIN_MS = 10_000;
-/** An attempt may take so many times the connect timeout after failures. */
+/** After failures a socket may take so many times its timeout to open, and a hello to be answered. */
+const OPEN_PATIENCE_MAX = 2;
 const PATIENCE_MAX = 3;
-/** Waits told by others get up to this share on top, so that those told the same do not come back together. */
-const TOLD_JITTER = 0.25;
 /** The registry takes at most this many names. */
 const EXCLUDE_MAX = 16;
-/** Longer than a hello can wait at a gateway for its turn and for the store. */
-const STRAY_HELLO_MS = 30_000;
 const ABNORMAL = 1006;
 
 /** One step. Pure: the same state, event and time give the same answer. Cost: O(gateways known). */
@@ -64,7 +58,7 @@ function apply(draft: Draft, event: ConnectionEvent, nowMs: number, effects: Con
     case 'registry-failed':
       return registryFailed(draft, event, nowMs, effects);
     case 'opened':
-      return opened(draft, event.conn, effects);
+      return opened(draft, event.conn, nowMs, effects);
     case 'welcomed':
       return welcomed(draft, event, nowMs, effects);
     case 'heard':
@@ -92,10 +86,14 @@ function pursue(draft: Draft, nowMs: number, effects: ConnectionEffect[]): void 
     return ask(draft, !valid ? 'register' : tokenLeftMs <= TOKEN_MARGIN_MS ? 'renew' : 'assign', effects);
   }
   const conn = ++draft.lastConn;
-  // Longer after failures: where gateways are slow, giving up early wastes what they have done and makes them slower.
-  const patienceMs = draft.options.connectTimeoutMs * Math.min(1 + draft.failures, PATIENCE_MAX);
-  draft.attempt = { conn, url, deadlineMs: nowMs + patienceMs, opened: false };
+  const openMs = patience(draft, draft.options.openTimeoutMs, OPEN_PATIENCE_MAX);
+  draft.attempt = { conn, url, deadlineMs: nowMs + openMs, opened: false };
   effects.push({ type: 'open', conn, url });
+}
+
+/** Longer after failures: where gateways are slow, giving up early wastes what they have done and makes them slower. */
+function patience(draft: Draft, timeoutMs: number, max: number): number {
+  return timeoutMs * Math.min(1 + draft.failures, max);
 }
 
 function ask(draft: Draft, what: Ask, effects: ConnectionEffect[]): void {
@@ -116,6 +114,7 @@ function pickUrl(draft: Draft): string | null {
 
 function registryAnswered(draft: Draft, event: Of<'registry-answered'>): void {
   draft.asking = null;
+  draft.kept = false;
   draft.token = event.token;
   draft.gateways = event.gateways;
   draft.heartbeatIntervalMs = event.heartbeatIntervalMs;
@@ -139,10 +138,11 @@ function registryFailed(draft: Draft, event: Of<'registry-failed'>, nowMs: numbe
 
 // ---- making a connection
 
-function opened(draft: Draft, conn: number, effects: ConnectionEffect[]): void {
+function opened(draft: Draft, conn: number, nowMs: number, effects: ConnectionEffect[]): void {
   const { attempt } = draft;
   if (attempt?.conn !== conn) return;
-  draft.attempt = { ...attempt, opened: true };
+  const answerMs = patience(draft, draft.options.connectTimeoutMs, PATIENCE_MAX);
+  draft.attempt = { ...attempt, opened: true, deadlineMs: nowMs + answerMs };
   if (draft.ticket !== null) effects.push({ type: 'hello', conn, credential: { ticket: draft.ticket } });
   else if (draft.token !== null) effects.push({ type: 'hello', conn, credential: { token: draft.token.value } });
 }
@@ -158,6 +158,7 @@ function welcomed(draft: Draft, event: Of<'welcomed'>, nowMs: number, effects: C
   draft.heartbeatIntervalMs = event.heartbeatIntervalMs;
   draft.failedUrls = [];
   draft.problem = null;
+  draft.kept = false;
   draft.serving = {
     conn: event.conn,
     url: attempt.url,
@@ -205,7 +206,17 @@ function tick(draft: Draft, nowMs: number, effects: ConnectionEffect[]): void {
   if (draft.pauseUntilMs !== null && draft.pauseUntilMs <= nowMs) draft.pauseUntilMs = null;
   if (attempt !== null && attempt.deadlineMs <= nowMs) {
     effects.push({ type: 'close', conn: attempt.conn, bye: false });
-    closed(draft, { type: 'closed', conn: attempt.conn, code: ABNORMAL, reason: 'no welcome in time' }, nowMs, effects);
+    closed(
+      draft,
+      {
+        type: 'closed',
+        conn: attempt.conn,
+        code: ABNORMAL,
+        reason: attempt.opened ? 'no welcome in time' : 'not open in time',
+      },
+      nowMs,
+      effects,
+    );
   }
   if (draft.serving !== null) beat(draft, draft.serving, nowMs, effects);
   if (draft.serving !== null && isUnproven(draft) && nowMs - draft.serving.sinceMs >= options.stableMs) {
@@ -227,106 +238,7 @@ function beat(draft: Draft, serving: Serving, nowMs: number, effects: Connection
   effects.push({ type: 'ping', conn: serving.conn });
 }
 
-// ---- losing a connection
-
-function closed(draft: Draft, event: Of<'closed'>, nowMs: number, effects: ConnectionEffect[]): void {
-  const { attempt, serving } = draft;
-  const own = isOwnReplacement(draft, event.code, nowMs);
-  const seen = own ? { ...event, code: CLOSE.superseded.code } : event;
-  if (attempt?.conn === event.conn) {
-    if (attempt.opened && !own) draft.strayHelloUntilMs = nowMs + STRAY_HELLO_MS;
-    draft.failedUrls = [...draft.failedUrls, attempt.url];
-    draft.attempt = null;
-    draft.strikes++;
-    return obey(draft, seen, nowMs, effects);
-  }
-  if (serving?.conn !== event.conn) return;
-  const leaves = verdictOf(seen.code, seen.reason).kind === 'leave';
-  if (leaves || (attempt === null && draft.asking === null)) return lostBy(draft, serving, seen, { nowMs, effects });
-  draft.serving = null;
-}
-
-/** A hello of ours, under way or given up, that opened a session by token looks to the gateway of our other connection like another client. */
-function isOwnReplacement(draft: Draft, code: number, nowMs: number): boolean {
-  if (code !== CLOSE.replaced.code) return false;
-  return (draft.serving !== null && draft.attempt?.opened === true) || nowMs < draft.strayHelloUntilMs;
-}
-
-function lostBy(
-  draft: Draft,
-  serving: Serving,
-  event: Of<'closed'>,
-  now: { nowMs: number; effects: ConnectionEffect[] },
-): void {
-  settleStability(draft, serving, now.nowMs);
-  draft.serving = null;
-  draft.moving = false;
-  draft.strikes++;
-  draft.failedUrls = [serving.url];
-  obey(draft, event, now.nowMs, now.effects);
-}
-
-/** The serving connection is gone without a word. */
-function lost(draft: Draft, serving: Serving, nowMs: number): void {
-  settleStability(draft, serving, nowMs);
-  draft.serving = null;
-  draft.moving = false;
-  draft.failedUrls = [serving.url];
-  if (draft.attempt === null && draft.asking === null) pause(draft, nowMs, 0);
-}
-
-/** Does what the code asks once a connection is gone. */
-function obey(draft: Draft, event: Of<'closed'>, nowMs: number, effects: ConnectionEffect[]): void {
-  draft.problem = `closed with ${event.code} ${event.reason}`.trimEnd();
-  const verdict = verdictOf(event.code, event.reason);
-  switch (verdict.kind) {
-    case 'leave':
-      return leave(draft, { kind: 'dismissed', code: event.code, reason: event.reason }, effects);
-    case 'by-token':
-      // No wait and no other gateway: the refusal was about the ticket, which is gone now, so this cannot go round in a circle.
-      if (draft.ticket === null) return pause(draft, nowMs, 0);
-      draft.ticket = null;
-      draft.targets = [];
-      draft.failedUrls = [];
-      return;
-    case 'register':
-      draft.ticket = null;
-      draft.targets = [];
-      draft.token = null;
-      if (draft.failures > 0) return pause(draft, nowMs, 0);
-      draft.failures++;
-      return;
-    case 'later':
-      return pause(draft, nowMs, verdict.retryAfterMs);
-    case 'again':
-      return pause(draft, nowMs, 0);
-  }
-}
-
-function leave(draft: Draft, why: NonNullable<ConnectionState['closed']>, effects: ConnectionEffect[]): void {
-  if (draft.attempt !== null) effects.push({ type: 'close', conn: draft.attempt.conn, bye: false });
-  if (draft.serving !== null) effects.push({ type: 'close', conn: draft.serving.conn, bye: why.kind === 'stopped' });
-  draft.attempt = null;
-  draft.serving = null;
-  draft.asking = null;
-  draft.pauseUntilMs = null;
-  draft.closed = why;
-}
-
 // ---- time
-
-function pause(draft: Draft, nowMs: number, toldMs: number): void {
-  const told = toldMs > 0 ? toldMs * (1 + TOLD_JITTER * random(draft)) : 0;
-  const own = backoffMs(draft.retry, draft.failures, random(draft));
-  draft.failures++;
-  draft.pauseUntilMs = nowMs + Math.round(Math.max(told, own));
-}
-
-function random(draft: Draft): number {
-  const { value, seed } = nextRandom(draft.seed);
-  draft.seed = seed;
-  return value;
-}
 
 /** Between 0.8 and 1 of the interval, so that clients that came together do not ping together. */
 function nextPingAtMs(draft: Draft, nowMs: number): number {
@@ -340,11 +252,4 @@ function pongTimeoutMs(draft: Draft): number {
 /** While it moves, what fails is the next gateway: that the old connection stands is no reason to try again sooner. */
 function isUnproven(state: ConnectionState): boolean {
   return !state.moving && (state.failures > 0 || state.strikes > 0);
-}
-
-/** A connection that stood long enough was good: what failed before it no longer counts. */
-function settleStability(draft: Draft, serving: Serving, nowMs: number): void {
-  if (nowMs - serving.sinceMs < draft.options.stableMs) return;
-  draft.failures = 0;
-  draft.strikes = 0;
 }

@@ -6,7 +6,7 @@ import type { Position } from '../protocol/streams.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { decodeServerFrame, encodeClientFrame } from './codec.ts';
 import { step, wakeAtMs } from './connection.ts';
-import type { ConnectionEffect, ConnectionEvent, ConnectionState } from './connection-state.ts';
+import type { ConnectionEffect, ConnectionEvent, ConnectionState, Credentials } from './connection-state.ts';
 import type { Counts } from './counts.ts';
 import { askRegistry } from './registry-api.ts';
 import type { RegistryOptions } from './registry-api.ts';
@@ -27,6 +27,8 @@ export interface ConnectorHandlers {
   /** Nothing of this connection comes any more. */
   onGone(conn: number): void;
   onState(state: ClientState): void;
+  /** With what another life of this client could resume. */
+  onCredentials(credentials: Credentials): void;
   onError(error: unknown): void;
   /** When `onWake` is wanted besides; null: never. */
   wakeAtMs(): number | null;
@@ -38,7 +40,8 @@ export interface ConnectorOptions {
   readonly registry: RegistryOptions;
   readonly clock: Clock;
   readonly counts: Counts;
-  readonly agent: string;
+  /** What every hello says besides. */
+  readonly hello: Pick<HelloFrame, 'agent' | 'offline' | 'lanes'>;
   /** Null: the global one, looked up when a socket is opened. */
   readonly WebSocket: WebSocketConstructor | null;
   readonly initial: ConnectionState;
@@ -59,6 +62,7 @@ export class Connector {
   readonly #lines = new Map<number, Line>();
   #state: ConnectionState;
   #shown: ClientState;
+  #kept: Credentials;
   #timer: { atMs: number; cancel: () => void } | null = null;
 
   constructor(options: ConnectorOptions, handlers: ConnectorHandlers) {
@@ -66,6 +70,8 @@ export class Connector {
     this.#handlers = handlers;
     this.#state = options.initial;
     this.#shown = describeState(options.initial);
+    const { token, ticket, targets, gateways } = options.initial;
+    this.#kept = { token, ticket, targets, gateways };
   }
 
   get shown(): ClientState {
@@ -116,6 +122,7 @@ export class Connector {
     const { state, effects } = step(this.#state, event, this.#options.clock.nowMs());
     this.#state = state;
     for (const effect of effects) this.#carryOut(effect);
+    this.#keep();
     this.#show();
     this.arm();
     if (wasOpen && state.closed !== null) this.#end();
@@ -165,7 +172,7 @@ export class Connector {
   #hello({ conn, credential }: Extract<ConnectionEffect, { type: 'hello' }>): void {
     const line = this.#lines.get(conn);
     if (line !== undefined) line.byTicket = 'ticket' in credential;
-    const hello: HelloFrame = { type: 'hello', version: PROTOCOL_VERSION, ...credential, agent: this.#options.agent };
+    const hello: HelloFrame = { type: 'hello', version: PROTOCOL_VERSION, ...credential, ...this.#options.hello };
     const positions = this.#handlers.positions();
     this.send(conn, positions.length === 0 ? hello : { ...hello, positions });
   }
@@ -217,6 +224,14 @@ export class Connector {
     line.heardAtMs = nowMs;
     if (frame.type === 'pong') this.#dispatch({ ...frame, type: 'heard', conn });
     else this.#dispatch({ type: 'heard', conn });
+  }
+
+  #keep(): void {
+    const { token, ticket, targets, gateways, kept } = this.#state;
+    if (kept || (token === this.#kept.token && ticket === this.#kept.ticket && gateways === this.#kept.gateways))
+      return;
+    this.#kept = { token, ticket, targets, gateways };
+    this.#handlers.onCredentials(this.#kept);
   }
 
   #show(): void {

@@ -15,8 +15,13 @@ export interface ClientCounters extends InboxCounters {
   readonly resyncs: number;
   /** Ack frames sent. */
   readonly acks: number;
-  /** Messages that the application dealt with. */
+  /** Nack frames sent. */
+  readonly nacks: number;
+  /** Messages that the application dealt with, and deliveries that it failed at. */
   readonly handled: number;
+  readonly nacked: number;
+  /** Messages that were gone before their body could be fetched. */
+  readonly bodiesGone: number;
 }
 
 export class Counts {
@@ -26,20 +31,10 @@ export class Counts {
   resumes = 0;
   goaways = 0;
   resyncs = 0;
-  acks = 0;
 
-  with(inbox: InboxCounters, handled: number): ClientCounters {
-    const { registryCalls, attempts, welcomes, resumes, goaways, resyncs, acks } = this;
-    return {
-      ...inbox,
-      registryCalls: { ...registryCalls },
-      attempts,
-      welcomes,
-      resumes,
-      goaways,
-      resyncs,
-      acks,
-      handled,
-    };
+  /** @param more what the other parts count */
+  with(more: Omit<ClientCounters, keyof Counts>): ClientCounters {
+    const { registryCalls, attempts, welcomes, resumes, goaways, resyncs } = this;
+    return { ...more, registryCalls: { ...registryCalls }, attempts, welcomes, resumes, goaways, resyncs };
   }
 }

@@ -1,24 +1,15 @@
-// Empties the inbox into the application, one message at a time, saves what was handed on, and only then says what may be acked.
-// client.ts pokes it whenever something was queued; it runs until nothing waits.
-import type { MessageFrame } from '../protocol/frames.ts';
-import type { Epoch, MessageId } from '../protocol/ids.ts';
+// Empties the inbox into the application, saves what was handed on, and only then says what may be acked. What the application failed at goes
+// back to the inbox, and a nack to the gateway. client.ts pokes it whenever something was queued; it runs until nothing may go.
+import { laneOf } from '../protocol/streams.ts';
 import type { Position, StreamName } from '../protocol/streams.ts';
+import { GONE } from './bodies.ts';
+import type { Bodies } from './bodies.ts';
 import type { Inbox, InboxItem, Place } from './inbox.ts';
+import { NackError, nackOf } from './nack.ts';
+import type { Nack } from './nack.ts';
+import { received } from './received.ts';
+import type { ReceivedMessage } from './received.ts';
 import type { Storage, StoredMessage } from './storage.ts';
-
-/** What the application is given. */
-export interface ReceivedMessage {
-  /** `@high`, `@normal`, `@low` for messages to this device; otherwise the topic. */
-  readonly stream: StreamName;
-  /** Where it stands in its stream; null: a live message, which is not kept for anyone. */
-  readonly offset: number | null;
-  readonly epoch: Epoch | null;
-  readonly id: MessageId;
-  readonly sentAtMs: number;
-  readonly attributes: Readonly<Record<string, unknown>> | null;
-  /** JSON as parsed, a string for text, bytes for bytes. */
-  readonly body: unknown;
-}
 
 /** Messages between two saves: a save of a file costs more than many messages. */
 const BATCH_MAX = 64;
@@ -28,39 +19,57 @@ const SAVE_RETRY_MS = 1000;
 export interface DeliveryOptions {
   readonly inbox: Inbox;
   readonly storage: Storage;
-  /** Returning (or resolving) says that the message was dealt with; throwing leaves it unacked. */
+  readonly bodies: Bodies;
+  /** Returning (or resolving) says that the message was dealt with; throwing, or returning a NackError, that it was not. */
   readonly onMessage: (message: ReceivedMessage) => unknown;
+  /** Messages of lanes that may be with the application at once, each settled by itself; 0: one after the other. */
+  readonly atOnceMax: number;
   readonly onError: (error: unknown) => void;
-  /** These streams' held positions rose and are saved. */
-  readonly onSaved: (streams: ReadonlySet<StreamName>) => void;
+  /** These were saved: their positions, and those that are settled above one that is not, may be acked. */
+  readonly onSaved: (positions: readonly Position[], items: readonly InboxItem[]) => void;
+  readonly onNack: (stream: StreamName, place: Place, nack: Nack) => void;
   /** Only connecting anew brings back what the application failed at. */
   readonly onResync: () => void;
   readonly after: (delayMs: number, fn: () => void) => () => void;
 }
 
+type Outcome = 'done' | Nack;
+interface Failure {
+  readonly items: InboxItem[];
+  /** Null: it was not tried, the client is being closed. */
+  readonly nack: Nack | null;
+}
+
 export class Delivery {
   readonly #options: DeliveryOptions;
   #running: Promise<void> | null = null;
+  /** Something came while it ran. */
+  #again = false;
   #stopped = false;
   #unsaved: InboxItem[] = [];
+  /** Messages that are settled by themselves and are with the application. */
+  readonly #out = new Set<Promise<void>>();
   #handled = 0;
+  #nacked = 0;
+  #bodiesGone = 0;
   #cancelRetry: (() => void) | null = null;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
   }
 
-  /** Messages that the application dealt with. */
-  handled(): number {
-    return this.#handled;
+  /** Messages that the application dealt with, that it failed at, and that were gone before their body could be fetched. */
+  counters(): { handled: number; nacked: number; bodiesGone: number } {
+    return { handled: this.#handled, nacked: this.#nacked, bodiesGone: this.#bodiesGone };
   }
 
   /** Hands on whatever waits. Returns at once. */
   poke(): void {
+    this.#again = true;
     if (this.#running !== null || this.#stopped) return;
     this.#running = this.#run().finally(() => {
       this.#running = null;
-      if (this.#options.inbox.waiting > 0) this.poke(); // queued between the last look and now
+      if (this.#again) this.poke();
     });
   }
 
@@ -68,103 +77,138 @@ export class Delivery {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancelRetry?.();
+    this.#cancelRetry = null;
     await this.#running;
-    if (this.#unsaved.length > 0) await this.#save();
+    await Promise.all(this.#out);
+    await this.#save();
   }
 
   async #run(): Promise<void> {
-    const { inbox } = this.#options;
+    this.#again = false;
     while (!this.#stopped) {
-      const batch = inbox.take(BATCH_MAX);
-      if (batch.length === 0) return;
+      const batch = this.#take();
+      if (batch.length === 0 && (this.#unsaved.length === 0 || this.#cancelRetry !== null)) return;
       const failed = await this.#hand(batch);
       await this.#save();
-      let resync = false;
-      for (const items of failed.values()) if (inbox.giveBack(items)) resync = true;
-      if (resync) this.#options.onResync();
+      for (const failure of failed.values()) this.#giveBack(failure);
     }
   }
 
+  #take(): InboxItem[] {
+    const { inbox, bodies, atOnceMax } = this.#options;
+    const free = Math.max(0, atOnceMax - this.#out.size);
+    const isFull = atOnceMax > 0 && free === 0;
+    const limit = atOnceMax > 0 && free > 0 ? free : BATCH_MAX;
+    return inbox.take(limit, (item) => bodies.isHere(item) && !(isFull && this.#goesByItself(item)));
+  }
+
+  #goesByItself({ stream, place, frame }: InboxItem): boolean {
+    return this.#options.atOnceMax > 0 && place !== null && frame !== null && laneOf(stream) !== null;
+  }
+
   /** Answers what the application failed at, and what stood behind that, for each stream. */
-  async #hand(batch: readonly InboxItem[]): Promise<ReadonlyMap<StreamName, InboxItem[]>> {
-    const failed = new Map<StreamName, InboxItem[]>();
+  async #hand(batch: readonly InboxItem[]): Promise<ReadonlyMap<StreamName, Failure>> {
+    const failed = new Map<StreamName, Failure>();
     for (const item of batch) {
       const behind = failed.get(item.stream);
-      if (item.place !== null && (behind !== undefined || this.#stopped)) {
-        if (behind === undefined) failed.set(item.stream, [item]);
-        else behind.push(item);
-      } else if ((await this.#handOne(item)) || item.place === null) this.#unsaved.push(item);
-      else failed.set(item.stream, [item]);
+      if (item.place !== null && behind !== undefined) behind.items.push(item);
+      else if (item.place !== null && this.#stopped) failed.set(item.stream, { items: [item], nack: null });
+      else if (this.#goesByItself(item)) this.#handByItself(item);
+      else {
+        const outcome = await this.#handOne(item);
+        if (outcome === 'done') this.#unsaved.push(item);
+        else if (item.place !== null) failed.set(item.stream, { items: [item], nack: outcome });
+        else if (item.frame?.later === true) this.#options.inbox.giveBackOne(item); // it comes again with its place
+      }
     }
     return failed;
   }
 
-  async #handOne({ frame, place }: InboxItem): Promise<boolean> {
-    if (frame === null) return true;
+  #handByItself(item: InboxItem): void {
+    const done = this.#settleByItself(item);
+    this.#out.add(done);
+    void done.finally(() => {
+      this.#out.delete(done);
+      this.poke();
+    });
+  }
+
+  async #settleByItself(item: InboxItem): Promise<void> {
+    const { inbox, onResync, onNack } = this.#options;
+    const outcome = await this.#handOne(item);
+    if (outcome === 'done') this.#unsaved.push(item);
+    else if (inbox.giveBackOne(item)) onResync();
+    else onNack(item.stream, item.place!, outcome);
+  }
+
+  /** Never rejects. */
+  async #handOne(item: InboxItem): Promise<Outcome> {
+    const frame = this.#options.bodies.frameOf(item);
+    if (frame === GONE) this.#bodiesGone++;
+    if (frame === null || frame === GONE) return 'done';
     try {
-      const answer = this.#options.onMessage(received(frame, place));
-      if (answer instanceof Promise) await answer;
+      if ('error' in frame) throw new Error('its body could not be fetched', { cause: frame.error });
+      const answer = await this.#options.onMessage(received(frame, item.place));
+      if (answer instanceof NackError) throw answer;
       this.#handled++;
-      return true;
+      return 'done';
     } catch (error) {
-      this.#options.onError(error);
-      return false;
+      this.#nacked++;
+      if (!(error instanceof NackError)) this.#options.onError(error);
+      return nackOf(error);
     }
+  }
+
+  #giveBack({ items, nack }: Failure): void {
+    const { inbox, onResync, onNack } = this.#options;
+    const { stream, place } = items[0]!;
+    if (inbox.giveBack(items)) onResync();
+    else if (nack !== null && place !== null) onNack(stream, place, nack);
   }
 
   async #save(): Promise<void> {
     const items = this.#unsaved;
     if (items.length === 0) return;
-    const positions = new Map<StreamName, Position>();
-    const messages: StoredMessage[] = [];
-    for (const { stream, place, frame } of items) {
-      if (place !== null) positions.set(stream, { stream, ...place });
-      if (frame !== null && place !== null) messages.push(stored(frame));
-    }
-    if (positions.size > 0) {
+    const { inbox, storage } = this.#options;
+    const positions = inbox.heldWith(items);
+    const messages = items.flatMap((item) => this.#stored(item) ?? []);
+    if (positions.length > 0 || messages.length > 0) {
       try {
-        await this.#options.storage.save({ positions: [...positions.values()], messages });
+        await storage.save({ positions, messages });
       } catch (error) {
         this.#options.onError(error);
         this.#retryLater();
         return;
       }
     }
+    this.#cancelRetry?.();
+    this.#cancelRetry = null;
     this.#unsaved = this.#unsaved.slice(items.length);
-    this.#options.inbox.settle(items);
-    if (positions.size > 0) this.#options.onSaved(new Set(positions.keys()));
+    const isLost = inbox.settle(items);
+    this.#options.onSaved(positions, items);
+    if (isLost) this.#options.onResync();
+  }
+
+  #stored(item: InboxItem): StoredMessage | null {
+    const { frame, place } = item;
+    if (frame === null || (place === null && frame.later !== true)) return null;
+    const whole = this.#options.bodies.frameOf(item);
+    const { stream, id, sentAtMs, attributes = null } = frame;
+    return {
+      stream,
+      id,
+      sentAtMs,
+      attributes,
+      body: whole !== null && typeof whole === 'object' && 'body' in whole ? whole.body : null,
+    };
   }
 
   #retryLater(): void {
     if (this.#stopped) return;
     this.#cancelRetry?.();
     this.#cancelRetry = this.#options.after(SAVE_RETRY_MS, () => {
-      if (this.#running !== null || this.#stopped) return;
-      this.#running = this.#save().finally(() => {
-        this.#running = null;
-        this.poke();
-      });
+      this.#cancelRetry = null;
+      this.poke();
     });
   }
-}
-
-function received(frame: MessageFrame, place: Place | null): ReceivedMessage {
-  return {
-    stream: frame.stream,
-    offset: place?.offset ?? null,
-    epoch: place?.epoch ?? null,
-    id: frame.id,
-    sentAtMs: frame.sentAtMs,
-    attributes: frame.attributes ?? null,
-    body: frame.encoding === 'base64' ? bytesOf(String(frame.body)) : frame.body,
-  };
-}
-
-function stored(frame: MessageFrame): StoredMessage {
-  const { stream, id, sentAtMs, body } = frame;
-  return { stream, id, sentAtMs, attributes: frame.attributes ?? null, body };
-}
-
-function bytesOf(base64: string): Uint8Array {
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }

@@ -1,18 +1,18 @@
 // The inbox: each message goes to the application once and in order for each stream, whatever connections repeat, reorder or leave out.
 // It decides what is next, what is a duplicate, what is a gap, and what may be acked; delivery.ts empties it, client.ts feeds it.
 //
-// A stream has two places. `received`: accepted in order, waiting for the application. `held`: given to it and saved; acks and hellos
-// name only this one. A message is next when its `prev` is not beyond `received` and its offset is.
+// A message is next in its stream (inbox-stream.ts) when its `prev` is not beyond what was received and its offset is.
 import { laneOf } from '../protocol/streams.ts';
 import type { MessageFrame, StreamState } from '../protocol/frames.ts';
 import type { Epoch, MessageId } from '../protocol/ids.ts';
-import type { Lane, NotRecoveredReason, Position, StreamName } from '../protocol/streams.ts';
+import type { NotRecoveredReason, Position, StreamName } from '../protocol/streams.ts';
+import { InboxStream } from './inbox-stream.ts';
+import type { Place } from './inbox-stream.ts';
+import { ReadyQueue } from './ready-queue.ts';
+import { SeenIds } from './seen-ids.ts';
 
-export interface Place {
-  readonly epoch: Epoch;
-  readonly offset: number;
-}
-/** What waits for the application. `frame` null: only the position moves on. `place` null: a live message. */
+export type { Place } from './inbox-stream.ts';
+/** What waits for the application. `frame` null: only the position moves on. `place` null: it has none (yet). */
 export interface InboxItem {
   readonly stream: StreamName;
   readonly place: Place | null;
@@ -36,27 +36,30 @@ export interface InboxCounters {
   readonly overflowed: number;
 }
 
-interface Stream {
-  received: Place | null;
-  held: Place | null;
-  /** Where earlier epochs ended for us, newest last. */
-  past: Map<Epoch, number>;
-  /** Up to here something came that could not be taken: it is awaited again, and not reported twice. Null: nothing is missing. */
-  missedTo: number | null;
+/** An entry whose ack by id was lost. */
+export interface IdAck {
+  readonly stream: StreamName;
+  readonly id: MessageId;
+}
+export interface AcksAgain {
+  readonly streams: ReadonlySet<StreamName>;
+  readonly ids: readonly IdAck[];
 }
 
-const PAST_EPOCHS_MAX = 4;
-const RANKS = 4;
+/** More of one stream settled above one that is not than any gateway lets happen: it has ended that one without our knowing. */
+const SETTLED_ABOVE_MAX = 500;
+const EVERYTHING = (): boolean => true;
 
 export class Inbox {
-  readonly #streams = new Map<StreamName, Stream>();
+  readonly #streams = new Map<StreamName, InboxStream>();
   readonly #epochs = new Map<number, Map<StreamName, Epoch>>();
-  readonly #ready: InboxItem[][] = Array.from({ length: RANKS }, () => []);
+  readonly #ready = new ReadyQueue();
   readonly #seen: SeenIds;
+  readonly #seenLive: SeenIds;
   readonly #queueMax: number;
   #ackAgain = new Set<StreamName>();
+  #ackIdsAgain: IdAck[] = [];
   #newest = 0;
-  #waiting = 0;
   #queued = 0;
   #duplicates = 0;
   #gaps = 0;
@@ -65,16 +68,18 @@ export class Inbox {
   constructor(options: {
     positions: readonly Position[];
     seen: readonly { stream: StreamName; id: MessageId }[];
-    /** Ids remembered, over all streams. */
+    /** Ids remembered, over all streams; as many again of live messages. */
     seenIdsMax: number;
     /** Messages that may wait for the application. */
     queueMax: number;
   }) {
     this.#seen = new SeenIds(options.seenIdsMax);
+    this.#seenLive = new SeenIds(options.seenIdsMax);
     this.#queueMax = options.queueMax;
     for (const { stream, id } of options.seen) this.#seen.add(stream, id);
     for (const { stream, epoch, offset } of options.positions) {
-      this.#streams.set(stream, { ...freshStream(), received: { epoch, offset }, held: { epoch, offset } });
+      const known = this.#streamOf(stream);
+      known.received = known.held = { epoch, offset };
     }
   }
 
@@ -84,7 +89,7 @@ export class Inbox {
 
   /** Items that wait for the application. */
   get waiting(): number {
-    return this.#waiting;
+    return this.#ready.size;
   }
 
   /** What a hello names: only what is held. */
@@ -119,7 +124,7 @@ export class Inbox {
    */
   streamState(conn: number, state: StreamState): Gap | 'resync' | null {
     const stream = this.#streams.get(state.stream);
-    if (conn === this.#newest && stream !== undefined && stream.missedTo !== null && isBeyond(state, stream.received)) {
+    if (conn === this.#newest && stream !== undefined && isMissing(stream, state)) {
       this.#epochs.get(conn)?.set(state.stream, state.epoch);
       return 'resync';
     }
@@ -130,61 +135,72 @@ export class Inbox {
     this.#epochs.get(conn)?.set(state.stream, state.epoch);
     if (conn !== this.#newest) return null;
     const stream = this.#streamOf(state.stream);
-    stream.missedTo = null;
+    stream.caughtUp();
+    for (const place of stream.takeEnded(state)) this.#ready.push({ stream: state.stream, place, frame: null });
     const from = stream.received;
     const ended = from?.epoch === state.epoch ? from.offset : stream.past.get(state.epoch);
     const to = { epoch: state.epoch, offset: Math.max(state.offset, ended ?? 0) };
     if (from !== null && from.epoch === to.epoch && from.offset === to.offset) return null;
-    if (from !== null && from.epoch !== to.epoch) remember(stream.past, from);
-    stream.received = to;
-    if (ended === undefined || to.offset > ended) this.#push({ stream: state.stream, place: to, frame: null });
+    if (from !== null && from.epoch !== to.epoch) stream.remember(from);
+    if (ended === undefined || to.offset > ended) this.#receive(state.stream, to, null);
+    else stream.received = to;
     if (state.recovered || from === null) return null;
     this.#gaps++;
     return { stream: state.stream, reason: state.reason ?? null, from, to };
   }
 
   message(conn: number, frame: MessageFrame): Arrival {
-    if (frame.offset === undefined) return this.#live(frame);
+    if (frame.offset === undefined) return this.#withoutPlace(frame);
     const epoch = this.#epochs.get(conn)?.get(frame.stream);
     const stream = this.#streamOf(frame.stream);
     const { received } = stream;
     if (epoch === undefined || received?.epoch !== epoch) return this.#unplaced(conn, stream, Infinity);
-    if (frame.offset <= received.offset) {
-      this.#duplicates++;
-      if (stream.held?.epoch === epoch && frame.offset <= stream.held.offset) this.#ackAgain.add(frame.stream);
-      return 'duplicate';
-    }
+    const place = { epoch, offset: frame.offset };
+    if (frame.offset <= received.offset) return this.#again(stream, place, frame);
     if ((frame.prev ?? frame.offset - 1) > received.offset) return this.#unplaced(conn, stream, frame.offset);
-    if (this.#waiting >= this.#queueMax) {
-      miss(stream, frame.offset); // not acked, so the gateway sends it again
+    if (this.waiting >= this.#queueMax) {
+      stream.overflow(frame.offset); // not acked, so the gateway sends it again
       return 'dropped';
     }
-    if (stream.missedTo !== null && stream.missedTo <= frame.offset) stream.missedTo = null;
-    const place = { epoch, offset: frame.offset };
-    stream.received = place;
+    if (stream.missedTo !== null && stream.missedTo <= frame.offset) stream.caughtUp();
     const repeated = !this.#seen.add(frame.stream, frame.id);
     if (repeated) this.#duplicates++;
     else this.#queued++;
-    this.#push({ stream: frame.stream, place, frame: repeated ? null : frame });
+    this.#receive(frame.stream, place, repeated ? null : frame);
     return repeated ? 'duplicate' : 'queued';
   }
 
   /** Takes what waits: higher lanes first, then topics, then `@low`; in order within each stream. */
-  take(limit: number): InboxItem[] {
-    const out: InboxItem[] = [];
-    for (let rank = 0; rank < RANKS && out.length < limit; rank++) {
-      const ready = this.#ready[rank]!;
-      if (ready.length === 0) continue;
-      const some = ready.splice(0, limit - out.length);
-      for (const item of some) out.push(item);
+  take(limit: number, mayGo: (item: InboxItem) => boolean = EVERYTHING): InboxItem[] {
+    return this.#ready.take(limit, mayGo);
+  }
+
+  /** The positions that will be held once these are settled: what must be saved before. Streams that stay where they are are left out. */
+  heldWith(items: readonly InboxItem[]): Position[] {
+    const places = new Set<Place>();
+    for (const { place } of items) if (place !== null) places.add(place);
+    const out: Position[] = [];
+    for (const name of new Set(items.map(({ stream }) => stream))) {
+      const stream = this.#streamOf(name);
+      const held = stream.heldWith(places);
+      if (held !== null && held !== stream.held) out.push({ stream: name, ...held });
     }
-    this.#waiting -= out.length;
     return out;
   }
 
-  /** These were given to the application and saved. */
-  settle(items: readonly InboxItem[]): void {
-    for (const { stream, place } of items) if (place !== null) this.#streamOf(stream).held = place;
+  /**
+   * These were given to the application and saved.
+   * @returns true when the gateway must have ended one that is awaited: only connecting anew tells
+   */
+  settle(items: readonly InboxItem[]): boolean {
+    let isLost = false;
+    for (const { stream: name, place } of items) {
+      if (place === null) continue;
+      const stream = this.#streamOf(name);
+      stream.settle(place);
+      if (stream.awaits && stream.settledAbove > 0 && stream.settledAbove % SETTLED_ABOVE_MAX === 0) isLost = true;
+    }
+    return isLost;
   }
 
   /**
@@ -195,18 +211,26 @@ export class Inbox {
   giveBack(items: readonly InboxItem[]): boolean {
     const name = items[0]?.stream;
     if (name === undefined) return false;
-    const ready = this.#ready[rankOf(name)]!;
-    const isBack = (item: InboxItem): boolean => item.stream === name && item.place !== null;
-    const waiting = ready.filter(isBack);
-    this.#ready[rankOf(name)] = ready.filter((item) => !isBack(item));
-    this.#waiting -= waiting.length;
-    for (const { frame } of [...items, ...waiting]) if (frame !== null) this.#seen.delete(name, frame.id);
+    for (const { frame } of [...items, ...this.#ready.remove(name)])
+      if (frame !== null) this.#seen.delete(name, frame.id);
     const stream = this.#streamOf(name);
-    const sameEpoch = stream.held !== null && stream.held.epoch === stream.received?.epoch;
-    miss(stream, sameEpoch ? stream.received!.offset : Infinity);
-    stream.received = stream.held;
-    stream.past.clear();
-    return !sameEpoch;
+    const isElsewhere = stream.held === null || stream.held.epoch !== stream.received?.epoch;
+    stream.rewind();
+    return isElsewhere;
+  }
+
+  /** The application failed at this one alone, of messages that it settles one by one. @returns as giveBack */
+  giveBackOne({ stream: name, place, frame }: InboxItem): boolean {
+    if (frame !== null) this.#seen.delete(name, frame.id);
+    if (place === null) return false;
+    const stream = this.#streamOf(name);
+    stream.awaitAgain(place);
+    return place.epoch !== stream.received?.epoch;
+  }
+
+  /** Whether a connection speaks the epoch of a place. */
+  speaks(conn: number, stream: StreamName, { epoch }: Place): boolean {
+    return this.#epochs.get(conn)?.get(stream) === epoch;
   }
 
   /** The acks that a connection may carry for these streams: only those of the epoch it speaks. */
@@ -221,95 +245,83 @@ export class Inbox {
     return out;
   }
 
-  /** Streams of which a duplicate came although it is held, so that an ack was lost; each is told once. */
-  takeAcksAgain(): ReadonlySet<StreamName> {
-    const out = this.#ackAgain;
+  /** The acks by id for these: lanes' messages that are settled although one before them is not. */
+  idAcks(conn: number, items: readonly InboxItem[]): IdAck[] {
+    return items.flatMap(({ stream, place, frame }) => {
+      if (frame === null || place === null || laneOf(stream) === null || !this.speaks(conn, stream, place)) return [];
+      return this.#streamOf(stream).isSettledAbove(place) ? [{ stream, id: frame.id }] : [];
+    });
+  }
+
+  /** What came again although it is settled, so that an ack was lost; each is told once. */
+  takeAcksAgain(): AcksAgain {
+    const out = { streams: this.#ackAgain, ids: this.#ackIdsAgain };
     this.#ackAgain = new Set();
+    this.#ackIdsAgain = [];
     return out;
   }
 
-  #live(frame: MessageFrame): Arrival {
-    if (!this.#seen.add(frame.stream, frame.id)) {
+  /** Live, or durable and on its way to a place while the store is away: then it is remembered as durable ones are. */
+  #withoutPlace(frame: MessageFrame): Arrival {
+    const { stream, id } = frame;
+    const seen = frame.later === true ? this.#seen : this.#seenLive;
+    if (this.#seen.has(stream, id) || this.#seenLive.has(stream, id)) {
       this.#duplicates++;
       return 'duplicate';
     }
-    if (this.#waiting >= this.#queueMax) {
-      this.#overflowed++;
+    if (this.waiting >= this.#queueMax) {
+      if (frame.later !== true) this.#overflowed++;
       return 'dropped';
     }
+    seen.add(stream, id);
     this.#queued++;
-    this.#push({ stream: frame.stream, place: null, frame });
+    this.#ready.push({ stream, place: null, frame });
     return 'queued';
   }
 
+  /** Within what was received: awaited again after all, or a duplicate. */
+  #again(stream: InboxStream, place: Place, frame: MessageFrame): Arrival {
+    const awaited = this.waiting < this.#queueMax ? stream.takeAwaited(place) : null;
+    if (awaited !== null) {
+      this.#seen.add(frame.stream, frame.id);
+      this.#queued++;
+      this.#ready.push({ stream: frame.stream, place: awaited, frame });
+      return 'queued';
+    }
+    this.#duplicates++;
+    const { held } = stream;
+    if (held?.epoch === place.epoch && place.offset <= held.offset) this.#ackAgain.add(frame.stream);
+    else if (laneOf(frame.stream) !== null && stream.isSettledAbove(place))
+      this.#ackIdsAgain.push({ stream: frame.stream, id: frame.id });
+    return 'duplicate';
+  }
+
   /** It does not continue what we have. On an older connection the newer one brings it; on the newest, ask again, once. */
-  #unplaced(conn: number, stream: Stream, offset: number): Arrival {
+  #unplaced(conn: number, stream: InboxStream, offset: number): Arrival {
     if (conn !== this.#newest) return 'dropped';
     const known = stream.missedTo !== null;
-    miss(stream, offset);
-    if (known) return 'dropped';
+    stream.miss(offset);
+    const isStuck = stream.isStuckAt(offset);
+    if (known && !isStuck) return 'dropped';
     this.#gaps++;
     return 'gap';
   }
 
-  #push(item: InboxItem): void {
-    this.#ready[rankOf(item.stream)]!.push(item);
-    this.#waiting++;
+  #receive(name: StreamName, place: Place, frame: MessageFrame | null): void {
+    this.#streamOf(name).receive(place);
+    this.#ready.push({ stream: name, place, frame });
   }
 
-  #streamOf(name: StreamName): Stream {
+  #streamOf(name: StreamName): InboxStream {
     let stream = this.#streams.get(name);
-    if (stream === undefined) this.#streams.set(name, (stream = freshStream()));
+    if (stream === undefined) this.#streams.set(name, (stream = new InboxStream()));
     return stream;
   }
 }
 
-function freshStream(): Stream {
-  return { received: null, held: null, past: new Map(), missedTo: null };
-}
-
-function miss(stream: Stream, offset: number): void {
-  stream.missedTo = Math.max(stream.missedTo ?? 0, offset);
-}
-
-function isBeyond(state: StreamState, received: Place | null): boolean {
-  return received === null || state.epoch !== received.epoch || state.offset > received.offset;
-}
-
-function remember(past: Map<Epoch, number>, place: Place): void {
-  past.delete(place.epoch);
-  past.set(place.epoch, place.offset);
-  for (const oldest of past.keys()) {
-    if (past.size <= PAST_EPOCHS_MAX) return;
-    past.delete(oldest);
-  }
-}
-
-const RANK_OF_LANE: Readonly<Record<Lane, number>> = { high: 0, normal: 1, low: 3 };
-const RANK_OF_TOPIC = 2;
-
-function rankOf(stream: StreamName): number {
-  const lane = laneOf(stream);
-  return lane === null ? RANK_OF_TOPIC : RANK_OF_LANE[lane];
-}
-
-/** A bounded window of (stream, id), oldest out first. */
-class SeenIds {
-  readonly #max: number;
-  readonly #ids = new Set<string>();
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-  /** False: it was there. */
-  add(stream: StreamName, id: MessageId): boolean {
-    const key = `${id} ${stream}`;
-    if (this.#ids.has(key)) return false;
-    this.#ids.add(key);
-    if (this.#ids.size > this.#max) this.#ids.delete(this.#ids.values().next().value!);
-    return true;
-  }
-  delete(stream: StreamName, id: MessageId): void {
-    this.#ids.delete(`${id} ${stream}`);
-  }
+/** What came before `state` on its connection is not all here: following would skip it. */
+function isMissing(stream: InboxStream, state: StreamState): boolean {
+  return (
+    (stream.missedTo !== null && stream.isBefore(state)) || (stream.awaits && stream.received?.epoch !== state.epoch)
+  );
 }

@@ -1,5 +1,7 @@
-// What an application is shown of the connection: one word and what explains it. client.ts calls it after each step.
+// What an application is shown of the connection: one word and what explains it. connector.ts calls it after each step, client.ts adds what the
+// gateway said of its load.
 import type { Closed, ConnectionState } from './connection-state.ts';
+import type { Degraded } from './degradation.ts';
 
 export interface ClientState {
   /**
@@ -13,11 +15,13 @@ export interface ClientState {
   readonly problem: string | null;
   /** Why it is closed. */
   readonly closed: Closed | null;
+  /** The gateway sheds load; null: it does not. */
+  readonly degraded: Degraded | null;
 }
 
 export function describeState(state: ConnectionState): ClientState {
   const { serving, problem, closed } = state;
-  return { kind: kindOf(state), gateway: serving?.gateway ?? null, problem, closed };
+  return { kind: kindOf(state), gateway: serving?.gateway ?? null, problem, closed, degraded: null };
 }
 
 function kindOf(state: ConnectionState): ClientState['kind'] {

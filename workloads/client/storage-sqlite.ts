@@ -4,14 +4,16 @@ import { DatabaseSync } from 'node:sqlite';
 import type { MessageId } from '../protocol/ids.ts';
 import type { Position, StreamName } from '../protocol/streams.ts';
 import { STORED_IDS_MAX } from './storage.ts';
-import type { Storage, StorageChanges, StoredMessage, StoredUpstream } from './storage.ts';
+import type { OutgoingMessage } from './outgoing.ts';
+import type { Storage, StorageChanges, StoredMessage, StoredOutgoing, StoredSession } from './storage.ts';
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS position (stream TEXT PRIMARY KEY, epoch TEXT NOT NULL, offset INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS inbox (
     number INTEGER PRIMARY KEY, stream TEXT NOT NULL, id TEXT NOT NULL, sent_at_ms REAL NOT NULL, attributes TEXT, body TEXT NOT NULL
   );
-  CREATE TABLE IF NOT EXISTS upstream (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, body TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS outgoing (number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, message TEXT NOT NULL);
+  CREATE TABLE IF NOT EXISTS session (one INTEGER PRIMARY KEY CHECK (one = 1), session TEXT NOT NULL);
 `;
 
 export interface SqliteStorageOptions {
@@ -34,7 +36,13 @@ export function openSqliteStorage(path: string, options: SqliteStorageOptions = 
   const kept = Math.max(options.messagesMax ?? STORED_IDS_MAX, STORED_IDS_MAX);
   const save = openWriter(db, kept);
   return {
-    load: () => Promise.resolve({ positions: positionsOf(db), seen: seenOf(db), upstream: upstreamOf(db) }),
+    load: () =>
+      Promise.resolve({
+        positions: positionsOf(db),
+        seen: seenOf(db),
+        outgoing: outgoingOf(db),
+        session: sessionOf(db),
+      }),
     save: async (changes) => save(changes),
     messages: (limit) => messagesOf(db, limit),
     close: async () => db.close(),
@@ -45,8 +53,9 @@ function openWriter(db: DatabaseSync, kept: number): (changes: StorageChanges) =
   const setPosition = db.prepare('INSERT OR REPLACE INTO position (stream, epoch, offset) VALUES (?, ?, ?)');
   const addMessage = db.prepare('INSERT INTO inbox (stream, id, sent_at_ms, attributes, body) VALUES (?, ?, ?, ?, ?)');
   const trim = db.prepare('DELETE FROM inbox WHERE number <= (SELECT max(number) FROM inbox) - ?');
-  const addUpstream = db.prepare('INSERT OR IGNORE INTO upstream (key, kind, body) VALUES (?, ?, ?)');
-  const removeUpstream = db.prepare('DELETE FROM upstream WHERE key = ?');
+  const addOutgoing = db.prepare('INSERT OR IGNORE INTO outgoing (key, message) VALUES (?, ?)');
+  const removeOutgoing = db.prepare('DELETE FROM outgoing WHERE key = ?');
+  const setSession = db.prepare('INSERT OR REPLACE INTO session (one, session) VALUES (1, ?)');
   return (changes) => {
     db.exec('BEGIN IMMEDIATE');
     try {
@@ -56,8 +65,9 @@ function openWriter(db: DatabaseSync, kept: number): (changes: StorageChanges) =
         addMessage.run(m.stream, m.id, m.sentAtMs, attributes, JSON.stringify(m.body ?? null));
       }
       if ((changes.messages?.length ?? 0) > 0) trim.run(kept);
-      for (const u of changes.upstreamAdded ?? []) addUpstream.run(u.key, u.kind, JSON.stringify(u.body ?? null));
-      for (const key of changes.upstreamRemoved ?? []) removeUpstream.run(key);
+      for (const { key, message } of changes.outgoingAdded ?? []) addOutgoing.run(key, JSON.stringify(message));
+      for (const key of changes.outgoingRemoved ?? []) removeOutgoing.run(key);
+      if (changes.session !== undefined) setSession.run(JSON.stringify(changes.session));
       db.exec('COMMIT');
     } catch (error) {
       if (db.isTransaction) db.exec('ROLLBACK');
@@ -76,13 +86,17 @@ function seenOf(db: DatabaseSync): { stream: StreamName; id: MessageId }[] {
   return rows.map((row) => ({ ...row }) as unknown as { stream: StreamName; id: MessageId }).reverse();
 }
 
-function upstreamOf(db: DatabaseSync): StoredUpstream[] {
-  const rows = db.prepare('SELECT key, kind, body FROM upstream ORDER BY number').all();
-  return rows.map((row) => ({
-    key: String(row['key']),
-    kind: String(row['kind']),
-    body: JSON.parse(String(row['body'])) as unknown,
+function outgoingOf(db: DatabaseSync): StoredOutgoing[] {
+  const rows = db.prepare('SELECT key, message FROM outgoing ORDER BY number').all();
+  return rows.map(({ key, message }) => ({
+    key: String(key),
+    message: JSON.parse(String(message)) as OutgoingMessage,
   }));
+}
+
+function sessionOf(db: DatabaseSync): StoredSession | null {
+  const row = db.prepare('SELECT session FROM session').get();
+  return row === undefined ? null : (JSON.parse(String(row['session'])) as StoredSession);
 }
 
 function messagesOf(db: DatabaseSync, limit: number): StoredMessage[] {

@@ -1,7 +1,7 @@
 // Storage of a client in a browser: one entry of localStorage (or anything with getItem and setItem) holds all of it as JSON, so that a
 // save is one atomic write. Bounded: ids by STORED_IDS_MAX, positions by the session's limit, so that it stays far below the 5 MB quota.
 import { STORED_IDS_MAX } from './storage.ts';
-import type { Storage, StoredState, StoredUpstream } from './storage.ts';
+import type { Storage, StoredOutgoing, StoredState } from './storage.ts';
 import type { Position, StreamName } from '../protocol/streams.ts';
 
 /** The part of the DOM's Storage that is needed. */
@@ -21,14 +21,15 @@ export function openWebStorage(store: TextStore, key: string): Storage {
     save: async (changes) => {
       const positions = new Map<StreamName, Position>(state.positions.map((p) => [p.stream, p]));
       for (const position of changes.positions ?? []) positions.set(position.stream, position);
-      const upstream = new Map<string, StoredUpstream>(state.upstream.map((u) => [u.key, u]));
-      for (const message of changes.upstreamAdded ?? []) upstream.set(message.key, message);
-      for (const taken of changes.upstreamRemoved ?? []) upstream.delete(taken);
+      const outgoing = new Map<string, StoredOutgoing>(state.outgoing.map((u) => [u.key, u]));
+      for (const message of changes.outgoingAdded ?? []) outgoing.set(message.key, message);
+      for (const taken of changes.outgoingRemoved ?? []) outgoing.delete(taken);
       const ids = (changes.messages ?? []).map(({ stream, id }) => ({ stream, id }));
       const next: StoredState = {
         positions: [...positions.values()],
         seen: [...state.seen, ...ids].slice(-STORED_IDS_MAX),
-        upstream: [...upstream.values()],
+        outgoing: [...outgoing.values()],
+        session: changes.session ?? state.session,
       };
       store.setItem(key, JSON.stringify(next)); // throws when the quota is reached; then nothing was saved
       state = next;
@@ -38,12 +39,13 @@ export function openWebStorage(store: TextStore, key: string): Storage {
 }
 
 function parse(text: string | null): StoredState {
-  const empty: StoredState = { positions: [], seen: [], upstream: [] };
+  const empty: StoredState = { positions: [], seen: [], outgoing: [], session: null };
   if (text === null) return empty;
   try {
     const value = JSON.parse(text) as Partial<StoredState> | null;
-    if (!Array.isArray(value?.positions) || !Array.isArray(value.seen) || !Array.isArray(value.upstream)) return empty;
-    return { positions: value.positions, seen: value.seen, upstream: value.upstream };
+    if (!Array.isArray(value?.positions) || !Array.isArray(value.seen) || !Array.isArray(value.outgoing)) return empty;
+    const { positions, seen, outgoing, session = null } = value;
+    return { positions, seen, outgoing, session };
   } catch {
     return empty;
   }

@@ -7,9 +7,16 @@ import type { Epoch, MessageId } from '../protocol/ids.ts';
 import { openSqliteStorage } from './storage-sqlite.ts';
 import { openWebStorage } from './storage-web.ts';
 import { STORED_IDS_MAX, openMemoryStorage } from './storage.ts';
-import type { Storage, StoredMessage } from './storage.ts';
+import type { Storage, StoredMessage, StoredSession } from './storage.ts';
 
 const E1 = 'e1' as Epoch;
+const SESSION: StoredSession = {
+  owner: 'shop ada phone-1',
+  token: { value: 'token', expiresAtMs: 5 },
+  ticket: 'ticket',
+  targets: ['ws://127.0.0.1:1/'],
+  gateways: [{ name: 'gw-0', url: 'ws://127.0.0.1:1/' }],
+};
 
 function aMessage(id: string, body: unknown = null): StoredMessage {
   return { stream: '@normal', id: id as MessageId, sentAtMs: 5, attributes: { level: 1 }, body };
@@ -54,21 +61,22 @@ for (const { name, make } of KINDS) {
     test('begins empty', async () => {
       const { open, clean } = make();
       const storage = open();
-      assert.deepEqual(await storage.load(), { positions: [], seen: [], upstream: [] });
+      assert.deepEqual(await storage.load(), { positions: [], seen: [], outgoing: [], session: null });
       await storage.close();
       clean();
     });
 
-    test('keeps the newest position of each stream, ids in order, and what is not yet taken', async () => {
+    test('keeps the newest position of each stream, ids in order, what is not yet taken, and the session', async () => {
       const { open, clean } = make();
       let storage = open();
       await storage.save({
         positions: [{ stream: '@normal', epoch: E1, offset: 1 }],
         messages: [aMessage('a')],
-        upstreamAdded: [
-          { key: 'k1', kind: 'order', body: { n: 1 } },
-          { key: 'k2', kind: 'order', body: null },
+        outgoingAdded: [
+          { key: 'k1', message: { type: 'upstream', kind: 'order', body: { n: 1 } } },
+          { key: 'k2', message: { type: 'send', to: { group: 'lunch' }, ttlMs: 5, body: null } },
         ],
+        session: { ...SESSION, ticket: null },
       });
       await storage.save({
         positions: [
@@ -76,7 +84,8 @@ for (const { name, make } of KINDS) {
           { stream: '@high', epoch: E1, offset: 1 },
         ],
         messages: [aMessage('b')],
-        upstreamRemoved: ['k1'],
+        outgoingRemoved: ['k1'],
+        session: SESSION,
       });
       await storage.close();
       storage = open();
@@ -92,7 +101,10 @@ for (const { name, make } of KINDS) {
         { stream: '@normal', id: 'a' },
         { stream: '@normal', id: 'b' },
       ]);
-      assert.deepEqual(state.upstream, [{ key: 'k2', kind: 'order', body: null }]);
+      assert.deepEqual(state.outgoing, [
+        { key: 'k2', message: { type: 'send', to: { group: 'lunch' }, ttlMs: 5, body: null } },
+      ]);
+      assert.deepEqual(state.session, SESSION);
       await storage.close();
       clean();
     });

@@ -1,7 +1,7 @@
 // The topics this client wants, and the questions about them that wait for an answer. On each welcome it tells which topics the session
 // does not hold yet; client.ts sends the frames. Frames carry at most LIMITS.positionsPerFrameMax topics.
 import type { ErrorCode } from '../protocol/codes.ts';
-import type { ClientFrame, ErrorFrame, SubscribedFrame, TopicRequest } from '../protocol/frames.ts';
+import type { ClientFrame, ErrorFrame, SubscribedFrame, TopicFilter, TopicRequest } from '../protocol/frames.ts';
 import type { TopicName } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Place } from './inbox.ts';
@@ -25,15 +25,20 @@ interface Waiter {
 interface Question {
   readonly kind: 'subscribe' | 'unsubscribe';
   readonly topics: readonly TopicName[];
+  /** The filters that were asked for, as JSON. */
+  readonly filters: ReadonlyMap<TopicName, string | undefined>;
 }
 
 const RETRY_DEFAULT_MS = 1000;
 
 export class Subscriptions {
-  readonly #wanted = new Set<TopicName>();
+  /** With the filter that was asked for; undefined: as the server keeps it. */
+  readonly #wanted = new Map<TopicName, TopicFilter | null | undefined>();
   readonly #unwanted = new Set<TopicName>();
   /** What the present session holds. */
   #held = new Set<TopicName>();
+  /** Topics whose filter the server has not confirmed; held or not, they are asked for. */
+  readonly #unfiltered = new Set<TopicName>();
   readonly #asked = new Map<number, Question>();
   readonly #waiters = new Map<TopicName, Waiter[]>();
   /** A refusal that passes holds further questions back until then. */
@@ -44,16 +49,22 @@ export class Subscriptions {
     this.#newId = newId;
   }
 
-  /** Wants a topic from now on; resolves when a session holds it, rejects with SubscribeRefusedError. */
-  want(topic: TopicName): Promise<void> {
-    this.#wanted.add(topic);
+  /**
+   * Wants a topic from now on; resolves when a session holds it, with the filter, rejects with SubscribeRefusedError.
+   * @param filter undefined: as the server keeps it; null: everything
+   */
+  want(topic: TopicName, filter?: TopicFilter | null): Promise<void> {
+    const before = this.#wanted.get(topic);
+    this.#wanted.set(topic, filter === undefined ? before : filter);
     this.#unwanted.delete(topic);
-    return this.#held.has(topic) ? Promise.resolve() : this.#wait(topic);
+    if (filter !== undefined && JSON.stringify(filter) !== JSON.stringify(before)) this.#unfiltered.add(topic);
+    return this.#held.has(topic) && !this.#unfiltered.has(topic) ? Promise.resolve() : this.#wait(topic);
   }
   /** Wants it no more; resolves when the gateway has dropped it. */
   drop(topic: TopicName): Promise<void> {
     this.#settle(topic, null);
     this.#wanted.delete(topic);
+    this.#unfiltered.delete(topic);
     this.#unwanted.add(topic);
     return this.#wait(topic);
   }
@@ -63,7 +74,8 @@ export class Subscriptions {
     this.#asked.clear();
     this.#notBeforeMs = 0;
     this.#held = new Set(streams as Iterable<TopicName>);
-    for (const topic of this.#held) if (this.#wanted.has(topic)) this.#settle(topic, null);
+    for (const topic of this.#held)
+      if (this.#wanted.has(topic) && !this.#unfiltered.has(topic)) this.#settle(topic, null);
   }
 
   /** What to ask on the present connection that has not been asked there. */
@@ -71,11 +83,12 @@ export class Subscriptions {
     if (nowMs < this.#notBeforeMs) return [];
     this.#notBeforeMs = 0;
     const asked = new Set([...this.#asked.values()].flatMap((question) => question.topics));
-    const missing = [...this.#wanted].filter((topic) => !this.#held.has(topic) && !asked.has(topic));
+    const isMissing = (topic: TopicName): boolean => !this.#held.has(topic) || this.#unfiltered.has(topic);
+    const missing = [...this.#wanted.keys()].filter((topic) => isMissing(topic) && !asked.has(topic));
     const surplus = [...this.#unwanted].filter((topic) => !asked.has(topic));
     const frames: ClientFrame[] = [];
     for (const topics of chunks(missing)) {
-      const requests = topics.map((topic): TopicRequest => ({ topic, ...position(topic) }));
+      const requests = topics.map((topic) => this.#request(topic, position(topic)));
       frames.push({ type: 'subscribe', id: this.#ask('subscribe', topics), topics: requests });
     }
     for (const topics of chunks(surplus))
@@ -97,6 +110,8 @@ export class Subscriptions {
       const code = refused.get(topic);
       if (code === undefined) {
         this.#held.add(topic);
+        if (question.filters.get(topic) === JSON.stringify(this.#wanted.get(topic))) this.#unfiltered.delete(topic);
+        if (this.#unfiltered.has(topic)) continue; // another filter was asked for meanwhile
         if (this.#wanted.has(topic)) this.#settle(topic, null);
       } else this.#refuse(topic, { code, message: `${topic}: refused with ${code}` }, nowMs);
     }
@@ -125,8 +140,13 @@ export class Subscriptions {
 
   #ask(kind: Question['kind'], topics: readonly TopicName[]): number {
     const id = this.#newId();
-    this.#asked.set(id, { kind, topics });
+    const filters = new Map(topics.map((topic) => [topic, JSON.stringify(this.#wanted.get(topic))]));
+    this.#asked.set(id, { kind, topics, filters });
     return id;
+  }
+  #request(topic: TopicName, place: Place | null): TopicRequest {
+    const filter = this.#wanted.get(topic);
+    return { topic, ...place, ...(filter === undefined ? {} : { filter }) };
   }
   #refuse(topic: TopicName, why: { code: ErrorCode; message: string; retryAfterMs?: number }, nowMs: number): void {
     if (isPassing(why.code)) {
@@ -135,6 +155,7 @@ export class Subscriptions {
     }
     this.#wanted.delete(topic);
     this.#unwanted.delete(topic);
+    this.#unfiltered.delete(topic);
     this.#settle(topic, new SubscribeRefusedError(topic, why.code, why.message));
   }
   #wait(topic: TopicName): Promise<void> {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { openClient } from '../client/client.ts';
 import type { Client } from '../client/client.ts';
-import type { ReceivedMessage } from '../client/delivery.ts';
+import type { ReceivedMessage } from '../client/received.ts';
 import { signDeviceCredential } from './demo-access.ts';
 import type { Embedded } from './embedded.ts';
 

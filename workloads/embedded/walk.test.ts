@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { test } from 'node:test';
 import { openClient } from '../client/client.ts';
 import type { Client } from '../client/client.ts';
-import type { ReceivedMessage } from '../client/delivery.ts';
+import type { ReceivedMessage } from '../client/received.ts';
 import { openMemoryStorage } from '../client/storage.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
