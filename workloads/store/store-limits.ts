@@ -17,6 +17,11 @@ export interface StoreLimits {
   readonly epochHistoryMax: number;
   readonly readEntriesMax: number;
   readonly readBytesMax: number;
+  readonly messageKeptMs: number;
+  /** Redis: of one bucket; SQLite: of one device. */
+  readonly deadLettersMax: number;
+  readonly deadLetterKeptMs: number;
+  readonly groupMembersMax: number;
 }
 
 export const STORE_LIMITS: StoreLimits = LIMITS;

@@ -1,20 +1,18 @@
-// Devices, tokens, durable subscriptions and idempotency keys in SQLite. sqlite-store.ts calls these inside a tick's
+// Devices, tokens and idempotency keys in SQLite. sqlite-store.ts calls these inside a tick's
 // transaction; a device's account decides whose streams and subscriptions it has (R8).
 import type { DatabaseSync } from 'node:sqlite';
 import { prepare } from './database.ts';
 import { CLOSED_DEVICE_MS } from '../store-limits.ts';
-import type { Claim, RegisterDevice, RegisterOutcome, StreamHead, TopicCursor } from '../port.ts';
-import type { AccountId, AppId, DeviceId, MessageId, TopicName } from '../../protocol/ids.ts';
-import { TOPIC_ALL } from '../../protocol/ids.ts';
+import type { Claim, RegisterDevice, RegisterOutcome } from '../port.ts';
+import type { AccountId, AppId, DeviceId, MessageId } from '../../protocol/ids.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
 interface Surroundings {
   readonly db: DatabaseSync;
   readonly clock: Clock;
   readonly idempotencyWindowMs: number;
-  /** Drops a device's streams. */
-  forgetStreams(app: AppId, device: DeviceId): void;
-  head(app: AppId, topic: TopicName): StreamHead;
+  /** Drops a device's streams and subscriptions: nobody reads them any more. */
+  forgetBelongings(app: AppId, device: DeviceId, id: number): void;
 }
 
 export class SqliteDevices {
@@ -30,11 +28,6 @@ export class SqliteDevices {
   readonly #putToken;
   readonly #token;
   readonly #dropTokens;
-  readonly #cursors;
-  readonly #putCursor;
-  readonly #moveCursor;
-  readonly #dropCursor;
-  readonly #dropCursors;
   readonly #claim;
   readonly #putClaim;
   readonly #expire;
@@ -77,20 +70,6 @@ export class SqliteDevices {
       'SELECT account, device FROM tokens WHERE app = ? AND token = ? AND expires_at > ?',
     );
     this.#dropTokens = prepare(db, 'DELETE FROM tokens WHERE app = ? AND device = ?');
-    this.#cursors = prepare<Omit<TopicCursor, 'filter' | 'attempts'>>(
-      db,
-      'SELECT topic, epoch, offset FROM subscriptions WHERE device = ? ORDER BY topic',
-    );
-    this.#putCursor = prepare(
-      db,
-      'INSERT OR IGNORE INTO subscriptions (device, topic, epoch, offset) VALUES (?, ?, ?, ?)',
-    );
-    this.#moveCursor = prepare(
-      db,
-      'UPDATE subscriptions SET epoch = ?1, offset = ?2 WHERE device = ?3 AND topic = ?4 AND (epoch IS NOT ?1 OR offset < ?2)',
-    );
-    this.#dropCursor = prepare(db, 'DELETE FROM subscriptions WHERE device = ? AND topic = ?');
-    this.#dropCursors = prepare(db, 'DELETE FROM subscriptions WHERE device = ?');
     this.#claim = prepare<{ message_id: MessageId; fingerprint: string }>(
       db,
       'SELECT message_id, fingerprint FROM claims WHERE app = ? AND key = ? AND expires_at > ?',
@@ -127,8 +106,7 @@ export class SqliteDevices {
 
   /** Nobody reads the streams and subscriptions of the account before, and its permissions end. */
   #changeAccount(id: number, { app, account, device }: RegisterDevice, nowMs: number): void {
-    this.#with.forgetStreams(app, device);
-    this.#dropCursors.run(id);
+    this.#with.forgetBelongings(app, device, id);
     this.#dropTokens.run(app, device);
     this.#change.run(account, nowMs, id);
   }
@@ -136,8 +114,7 @@ export class SqliteDevices {
   close(app: AppId, device: DeviceId): boolean {
     const row = this.#find.one(app, device);
     if (row === undefined) return false;
-    this.#with.forgetStreams(app, device);
-    this.#dropCursors.run(row.id);
+    this.#with.forgetBelongings(app, device, row.id);
     this.#dropTokens.run(app, device);
     this.#remove.run(row.id);
     this.#close.run(app, device, row.generation + 1, this.#with.clock.nowMs());
@@ -151,39 +128,6 @@ export class SqliteDevices {
   tokenClient(app: AppId, token: string): { account: AccountId; device: DeviceId } | null {
     const row = this.#token.one(app, token, this.#with.clock.nowMs());
     return row === undefined ? null : { account: row.account, device: row.device };
-  }
-
-  cursors(id: number): TopicCursor[] {
-    return this.#cursors.all(id).map((row) => ({ ...row, filter: null, attempts: 0 }));
-  }
-
-  subscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): TopicCursor[] {
-    const row = this.#find.one(app, device);
-    if (row === undefined) return [];
-    for (const topic of topics) {
-      const { epoch, head } = this.#with.head(app, topic);
-      this.#putCursor.run(row.id, topic, epoch, head);
-    }
-    const held = new Map(this.cursors(row.id).map((cursor) => [cursor.topic, cursor]));
-    return topics.map((topic) => held.get(topic)!);
-  }
-
-  unsubscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): void {
-    const row = this.#find.one(app, device);
-    if (row !== undefined) for (const topic of topics) this.#dropCursor.run(row.id, topic);
-  }
-
-  saveCursors(
-    app: AppId,
-    device: DeviceId,
-    flush: { generation: number; topics: readonly Pick<TopicCursor, 'topic' | 'epoch' | 'offset'>[] },
-  ): void {
-    const row = this.#find.one(app, device);
-    if (row === undefined || flush.generation < row.generation) return;
-    for (const { topic, epoch, offset } of flush.topics) {
-      if (topic === TOPIC_ALL) this.#putCursor.run(row.id, topic, epoch, offset);
-      this.#moveCursor.run(epoch, offset, row.id, topic);
-    }
   }
 
   claim(app: AppId, key: string, mine: { messageId: MessageId; fingerprint: string }): Claim {

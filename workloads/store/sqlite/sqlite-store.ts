@@ -1,14 +1,31 @@
 // The store in one SQLite file, for one process (embedded, tests): every operation is a job of the tick's transaction
-// (tick-queue.ts). What the jobs do is in streams.ts, sessions.ts and devices.ts. Opened by ../open.ts, which shares it.
+// (tick-queue.ts). What they do is in the file of each part: streams.ts, deliveries.ts, subscriptions.ts, … Opened by ../open.ts.
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
 import { openDatabase, prepare } from './database.ts';
+import { SqliteDeadLetters } from './dead-letters.ts';
+import type { LetterPage } from './dead-letters.ts';
+import { SqliteDeliveries } from './deliveries.ts';
 import { SqliteDevices } from './devices.ts';
+import { SqliteGroups } from './groups.ts';
+import { SqliteJobs } from './jobs.ts';
+import { SqliteLedger } from './ledger.ts';
+import { SqliteMessages } from './messages.ts';
+import { SqliteRoleLeases } from './role-leases.ts';
 import { routeOf, SqliteSessions } from './sessions.ts';
+import { StreamRows } from './stream-rows.ts';
 import { SqliteStreams } from './streams.ts';
+import { SqliteSubscriptions } from './subscriptions.ts';
 import { TickQueue } from './tick-queue.ts';
+import {
+  assertAppends,
+  assertChunks,
+  assertEntrySettles,
+  assertJobs,
+  assertPayload,
+  assertSubscriptions,
+} from '../assert.ts';
 import type * as port from '../port.ts';
-import { PendingStore } from '../pending.ts';
 import { STORE_LIMITS } from '../store-limits.ts';
 import type { StoreLimits } from '../store-limits.ts';
 import type {
@@ -21,6 +38,8 @@ import type {
   MessageId,
   TopicName,
 } from '../../protocol/ids.ts';
+import { laneOf } from '../../protocol/streams.ts';
+import type { Lane } from '../../protocol/streams.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
 export interface SqliteOptions {
@@ -37,32 +56,64 @@ export function openSqliteStore(options: SqliteOptions): SqliteStore {
   return new SqliteStore(openDatabase(options.path), options);
 }
 
-export class SqliteStore extends PendingStore implements port.Store {
+/** Streams counted in one transaction of countWaiting. */
+const COUNTED_AT_ONCE = 5000;
+
+export class SqliteStore implements port.Store {
   readonly #db: DatabaseSync;
   readonly #tick: TickQueue;
   readonly #streams: SqliteStreams;
+  readonly #deliveries: SqliteDeliveries;
   readonly #sessions: SqliteSessions;
+  readonly #roleLeases: SqliteRoleLeases;
   readonly #devices: SqliteDevices;
+  readonly #subscriptions: SqliteSubscriptions;
+  readonly #messages: SqliteMessages;
+  readonly #jobs: SqliteJobs;
+  readonly #letters: SqliteDeadLetters;
+  readonly #groups: SqliteGroups;
+  readonly #ledger: SqliteLedger;
 
   constructor(db: DatabaseSync, options: SqliteOptions) {
-    super();
     const limits = { ...STORE_LIMITS, ...options.limits };
     const { clock } = options;
     this.#db = db;
-    this.#tick = new TickQueue(db);
-    this.#streams = new SqliteStreams({ db, clock, limits, life: lifeOf(db, options.newLife ?? false), newEpoch });
+    const ledger = new SqliteLedger(db);
+    const letters = new SqliteDeadLetters({ db, clock, limits });
+    const rows = new StreamRows(db);
+    const life = lifeOf(db, options.newLife ?? false);
+    const surroundings = { db, clock, limits, rows, ledger, letters, life, newEpoch };
+    this.#tick = new TickQueue(db, { hooks: ledger });
+    this.#ledger = ledger;
+    this.#letters = letters;
+    this.#streams = new SqliteStreams(surroundings);
+    this.#deliveries = new SqliteDeliveries(surroundings);
     this.#sessions = new SqliteSessions(db, clock);
+    this.#roleLeases = new SqliteRoleLeases(db, clock);
+    this.#subscriptions = new SqliteSubscriptions({
+      db,
+      ledger,
+      head: (app, topic) => this.#streams.head({ app, kind: 'topic', topic }),
+    });
     this.#devices = new SqliteDevices({
       db,
       clock,
       idempotencyWindowMs: limits.idempotencyWindowMs,
-      forgetStreams: (app, device) => this.#streams.forgetDevice(app, device),
-      head: (app, topic) => this.#streams.head({ app, kind: 'topic', topic }),
+      forgetBelongings: (app, device, id) => {
+        this.#streams.forgetDevice(app, device);
+        this.#subscriptions.dropAll(app, id);
+      },
     });
+    this.#messages = new SqliteMessages({ db, clock, limits });
+    this.#jobs = new SqliteJobs(db, clock);
+    this.#groups = new SqliteGroups(db, clock, limits.groupMembersMax);
   }
 
   append(appends: readonly port.Append[]): Promise<readonly port.AppendOutcome[]> {
-    return this.#tick.ask(() => appends.map((append) => this.#streams.append(append)));
+    return this.#checked(
+      () => assertAppends(appends),
+      () => appends.map((append) => this.#streams.append(append)),
+    );
   }
   heads(streams: readonly port.StreamRef[]): Promise<readonly port.StreamHead[]> {
     return this.#tick.ask(() => streams.map((stream) => this.#streams.head(stream)));
@@ -71,7 +122,31 @@ export class SqliteStore extends PendingStore implements port.Store {
     return this.#tick.ask(() => reads.map((read) => this.#streams.read(read)));
   }
   settle(settles: readonly port.Settle[]): Promise<readonly port.SettleOutcome[]> {
-    return this.#tick.ask(() => settles.map((settle) => ({ counted: this.#streams.settle(settle), satisfied: [] })));
+    return this.#tick.ask(() => settles.map((settle) => this.#deliveries.settle(settle)));
+  }
+  settleEntries(settles: readonly port.EntrySettle[]): Promise<readonly port.EntrySettleOutcome[]> {
+    return this.#checked(
+      () => assertEntrySettles(settles),
+      () => settles.map((settle) => this.#deliveries.settleEntry(settle)),
+    );
+  }
+  deliveryStates(
+    app: AppId,
+    deliveries: readonly { readonly device: DeviceId; readonly lane: Lane; readonly messageId: MessageId }[],
+  ): Promise<readonly port.DeliveryState[]> {
+    return this.#tick.ask(() => deliveries.map((delivery) => this.#deliveries.state(app, delivery)));
+  }
+  saveAttempts(attempts: readonly port.Attempts[]): Promise<void> {
+    return this.#tick.ask(() => {
+      for (const save of attempts) {
+        const lane = laneOf(save.stream);
+        if (lane === null) this.#subscriptions.saveAttempts(save, save.stream as TopicName);
+        else this.#deliveries.saveAttempts(save, lane);
+      }
+    });
+  }
+  cancelTopicEntry(app: AppId, topic: TopicName, messageId: MessageId): Promise<boolean> {
+    return this.#tick.ask(() => this.#streams.cancelTopicEntry(app, topic, messageId));
   }
 
   openSession(request: port.OpenSession): Promise<port.OpenedSession> {
@@ -80,7 +155,7 @@ export class SqliteStore extends PendingStore implements port.Store {
       if (opened.kind !== 'opened') return { kind: opened.kind };
       const { generation, replaced } = opened;
       const lanes = this.#streams.lanes(request.app, request.device);
-      return { kind: 'opened', generation, lanes, topics: this.#devices.cursors(opened.id), replaced };
+      return { kind: 'opened', generation, lanes, topics: this.#subscriptions.cursors(opened.id), replaced };
     });
   }
   closeSessions(sessions: readonly port.CloseSession[]): Promise<readonly boolean[]> {
@@ -104,6 +179,15 @@ export class SqliteStore extends PendingStore implements port.Store {
   sweepRoutes(limit: number): Promise<number> {
     return this.#tick.ask(() => this.#sessions.sweep(limit));
   }
+  renewRoleLease(lease: port.RoleLease, ttlMs: number): Promise<void> {
+    return this.#tick.ask(() => this.#roleLeases.renew(lease, ttlMs));
+  }
+  dropRoleLease(role: port.RoleLease['role'], bootId: BootId): Promise<void> {
+    return this.#tick.ask(() => this.#roleLeases.drop(role, bootId));
+  }
+  roleLeases(role: port.RoleLease['role']): Promise<readonly port.RoleLease[]> {
+    return this.#tick.ask(() => this.#roleLeases.live(role));
+  }
 
   registerDevice(device: port.RegisterDevice): Promise<port.RegisterOutcome> {
     return this.#tick.ask(() => this.#devices.register(device));
@@ -125,29 +209,133 @@ export class SqliteStore extends PendingStore implements port.Store {
   }
 
   subscribe(app: AppId, device: DeviceId, topics: readonly port.Subscription[]): Promise<readonly port.TopicCursor[]> {
-    return this.#tick.ask(() =>
-      this.#devices.subscribe(
-        app,
-        device,
-        topics.map(({ topic }) => topic),
-      ),
+    return this.#checked(
+      () => assertSubscriptions(topics),
+      () => this.#subscriptions.subscribe(app, device, topics),
     );
   }
   unsubscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<void> {
-    return this.#tick.ask(() => this.#devices.unsubscribe(app, device, topics));
+    return this.#tick.ask(() => this.#subscriptions.unsubscribe(app, device, topics));
   }
-  saveCursors(cursors: Parameters<port.Store['saveCursors']>[0]): Promise<void> {
+  saveCursors(moves: readonly port.CursorMoves[]): Promise<void> {
     return this.#tick.ask(() => {
-      for (const flush of cursors) this.#devices.saveCursors(flush.app, flush.device, flush);
+      for (const flush of moves) this.#subscriptions.saveCursors(flush);
     });
   }
+  topicSubscribers(
+    app: AppId,
+    topic: TopicName,
+    page: { readonly after: DeviceId | null; readonly limit: number },
+  ): Promise<{ readonly count: number; readonly devices: readonly DeviceId[] }> {
+    return this.#tick.ask(() => this.#subscriptions.subscribers(app, topic, page));
+  }
+
   claimKey(app: AppId, key: string, messageId: MessageId, fingerprint: string): Promise<port.Claim> {
     return this.#tick.ask(() => this.#devices.claim(app, key, { messageId, fingerprint }));
   }
 
+  putMessages(messages: readonly port.Message[], chunks: readonly port.MessageChunk[]): Promise<void> {
+    return this.#checked(
+      () => assertChunks(chunks),
+      () => this.#messages.put(messages, chunks),
+    );
+  }
+  messages(app: AppId, ids: readonly MessageId[]): Promise<readonly (port.Message | null)[]> {
+    return this.#tick.ask(() => ids.map((id) => this.#messages.message(app, id)));
+  }
+  changeMessage(app: AppId, id: MessageId, change: port.MessageChange): Promise<port.Message | null> {
+    return this.#tick.ask(() => this.#messages.change(app, id, change));
+  }
+  messageChunk(app: AppId, id: MessageId, index: number): Promise<readonly string[] | null> {
+    return this.#tick.ask(() => this.#messages.chunk(app, id, index));
+  }
+  bodies(app: AppId, ids: readonly MessageId[]): Promise<readonly (Uint8Array | null)[]> {
+    return this.#tick.ask(() => ids.map((id) => this.#messages.body(app, id)));
+  }
+
+  putJobs(jobs: readonly port.Job[]): Promise<void> {
+    return this.#checked(
+      () => assertJobs(jobs),
+      () => {
+        for (const job of jobs) this.#jobs.put(job);
+      },
+    );
+  }
+  claimJobs(limit: number, leaseMs: number): Promise<readonly port.Job[]> {
+    return this.#tick.ask(() => this.#jobs.claim(limit, leaseMs));
+  }
+  delayJob(job: Pick<port.Job, 'id' | 'app'>, dueAtMs: number, payload?: Uint8Array): Promise<void> {
+    return this.#checked(
+      () => assertPayload(payload),
+      () => this.#jobs.delay(job, dueAtMs, payload),
+    );
+  }
+  finishJobs(jobs: readonly Pick<port.Job, 'id' | 'app'>[]): Promise<void> {
+    return this.#tick.ask(() => {
+      for (const job of jobs) this.#jobs.finish(job);
+    });
+  }
+  countJobs(): Promise<number> {
+    return this.#tick.ask(() => this.#jobs.count());
+  }
+
+  putDeadLetters(letters: Parameters<port.Store['putDeadLetters']>[0]): Promise<void> {
+    return this.#tick.ask(() => {
+      for (const letter of letters) this.#letters.put(letter);
+    });
+  }
+  deadLetters(app: AppId, page: LetterPage): ReturnType<port.Store['deadLetters']> {
+    return this.#tick.ask(() => this.#letters.page(app, page));
+  }
+  deadLetter(app: AppId, id: string): Promise<port.DeadLetter | null> {
+    return this.#tick.ask(() => this.#letters.letter(app, id));
+  }
+  changeDeadLetters(
+    app: AppId,
+    changes: readonly { readonly id: string; readonly action: port.DeadLetterAction }[],
+  ): Promise<readonly port.DeadLetterOutcome[]> {
+    const redriving = {
+      account: (of: AppId, device: DeviceId) => this.#sessions.find(of, device)?.account,
+      append: (append: port.Append) => this.#streams.append(append),
+      body: (of: AppId, id: MessageId) => this.#messages.body(of, id),
+    };
+    return this.#tick.ask(() => changes.map((change) => this.#letters.change(app, change, redriving)));
+  }
+  countDeadLetters(app: AppId): Promise<number> {
+    return this.#tick.ask(() => this.#letters.count(app));
+  }
+
+  changeGroup(app: AppId, group: string, change: port.GroupChange): Promise<port.GroupOutcome> {
+    return this.#tick.ask(() => this.#groups.change(app, group, change));
+  }
+  groupMembers(
+    app: AppId,
+    group: string,
+    page: { readonly after: AccountId | null; readonly limit: number },
+  ): Promise<(port.GroupInfo & { readonly accounts: readonly AccountId[] }) | null> {
+    return this.#tick.ask(() => this.#groups.members(app, group, page));
+  }
+  isGroupMember(app: AppId, group: string, account: AccountId): Promise<boolean> {
+    return this.#tick.ask(() => this.#groups.isMember(app, group, account));
+  }
+
+  ledger(app: AppId): Promise<port.Ledger> {
+    return this.#tick.ask(() => this.#ledger.read(app));
+  }
+  async countWaiting(app: AppId): Promise<number> {
+    let waiting = 0;
+    for (let after: number | null = 0; after !== null;) {
+      const from: number = after;
+      const slice = await this.#tick.ask(() => this.#ledger.waitingAbove(app, from, COUNTED_AT_ONCE));
+      waiting += slice.waiting;
+      after = slice.next;
+    }
+    return waiting;
+  }
+
   sweepExpired(limit: number): Promise<number> {
     return this.#tick.ask(() => {
-      this.#devices.sweep();
+      for (const part of [this.#devices, this.#messages, this.#letters]) part.sweep();
       return this.#streams.sweep(limit);
     });
   }
@@ -162,6 +350,15 @@ export class SqliteStore extends PendingStore implements port.Store {
       this.#db.close();
     }
     return Promise.resolve();
+  }
+  /** Runs `job` in the tick unless `check` throws: then the caller's bug is the answer, and nothing was asked. */
+  #checked<T>(check: () => void, job: () => T): Promise<T> {
+    try {
+      check();
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.#tick.ask(job);
   }
   /** The way of a crash: what was not committed is lost, the file is let go. For tests. */
   cut(): void {

@@ -17,7 +17,7 @@ test('jobs of a tick run in the order asked, inside one transaction', async () =
 
 test('takes jobs up to its most in a tick, rejects one more, and takes again in the next', async () => {
   const db = openDatabase(':memory:');
-  const queue = new TickQueue(db, 2);
+  const queue = new TickQueue(db, { jobsMax: 2 });
   const [one, two, three] = [queue.ask(() => 1), queue.ask(() => 2), queue.ask(() => 3)];
   await assert.rejects(three, StoreUnavailableError);
   assert.deepEqual(await Promise.all([one, two]), [1, 2]);
@@ -39,4 +39,21 @@ test('closing commits what was asked, dropping does not, and both reject what co
     );
     db.close();
   }
+});
+
+test('what the jobs left to be written is written before the commit, and forgotten when they are rolled back', async () => {
+  const db = openDatabase(':memory:');
+  const seen: string[] = [];
+  const hooks = {
+    write: () => void seen.push(`write ${db.isTransaction}`),
+    discard: () => void seen.push('discard'),
+  };
+  const queue = new TickQueue(db, { hooks });
+  await queue.ask(() => 1);
+  const failing = queue.ask(() => {
+    throw new Error('broken');
+  });
+  await assert.rejects(failing, StoreUnavailableError);
+  assert.deepEqual(seen, ['write true', 'discard']);
+  db.close();
 });

@@ -9,17 +9,29 @@ interface Job {
   reject(error: Error): void;
 }
 
+export interface TickHooks {
+  /** Writes what the jobs of the tick left to be written together, inside their transaction. */
+  write(): void;
+  /** The transaction was rolled back. */
+  discard(): void;
+}
+
 export class TickQueue {
   readonly #db: DatabaseSync;
   readonly #jobsMax: number;
+  readonly #hooks: TickHooks | null;
   #jobs: Job[] = [];
   #scheduled: NodeJS.Immediate | null = null;
   #closed = false;
 
-  /** @param jobsMax operations of one tick; more are rejected, so that a stuck process cannot fill its memory */
-  constructor(db: DatabaseSync, jobsMax = 100_000) {
+  /** @param options.jobsMax operations of one tick; more are rejected, so that a stuck process cannot fill its memory */
+  constructor(
+    db: DatabaseSync,
+    { jobsMax = 100_000, hooks = null }: { jobsMax?: number; hooks?: TickHooks | null } = {},
+  ) {
     this.#db = db;
     this.#jobsMax = jobsMax;
+    this.#hooks = hooks;
   }
 
   /** Runs `job` in this tick's transaction, after those asked before it. Rejects with StoreUnavailableError. */
@@ -65,6 +77,7 @@ export class TickQueue {
     try {
       this.#db.exec('BEGIN');
       for (const job of jobs) answers.push(job.run());
+      this.#hooks?.write();
       this.#db.exec('COMMIT');
     } catch (error) {
       this.#rollBack();
@@ -77,6 +90,7 @@ export class TickQueue {
   }
 
   #rollBack(): void {
+    this.#hooks?.discard();
     if (this.#db.isOpen && this.#db.isTransaction) this.#db.exec('ROLLBACK');
   }
 }
