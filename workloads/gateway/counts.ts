@@ -32,6 +32,10 @@ export class Counts {
   settles = 0;
   cursorsSaved = 0;
   upstreamTaken = 0;
+  /** Upstream messages kept in files, of these handed to the bus later, and repeats that were known. */
+  upstreamBuffered = 0;
+  upstreamReplayed = 0;
+  upstreamRepeats = 0;
   /** Pages of backlogs written, and pages put off with a time to come back. */
   backlogPages = 0;
   backlogPutOff = 0;

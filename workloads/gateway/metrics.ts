@@ -80,6 +80,11 @@ function addGauges(gateway: Gateway, registry: Registry): void {
     [`${PREFIX}backlogs`, 'Sessions whose backlog is being fed.', () => gateway.backlog.sessions],
     [`${PREFIX}backlog_pages_waiting`, 'Pages of backlogs asked for.', () => gateway.pages.waiting],
     [`${PREFIX}drainers`, 'Links of drainers that stand.', () => gateway.state.peers('drainer').length],
+    [
+      `${PREFIX}upstream_buffered_bytes`,
+      'Upstream messages that wait in files for the bus.',
+      () => gateway.upstream.bufferedBytes,
+    ],
     [`${PREFIX}links`, 'Links to routers and gateways that stand.', () => gateway.state.peers().length],
     [
       `${PREFIX}store_reachable`,
@@ -114,7 +119,10 @@ function addCounters({ counts, outbox }: Gateway, registry: Registry): void {
     ['backlog_put_off_total', 'Pages of backlogs to be asked for again later.', () => counts.backlogPutOff],
     ['pulls_total', 'Pulls answered.', () => counts.pulls],
     ['pulls_refused_total', 'Pulls told to come back.', () => counts.pullsRefused],
-    ['upstream_taken_total', 'Upstream messages that the bus has.', () => counts.upstreamTaken],
+    ['upstream_taken_total', 'Upstream messages that the bus took at once.', () => counts.upstreamTaken],
+    ['upstream_buffered_total', 'Upstream messages kept in files for the bus.', () => counts.upstreamBuffered],
+    ['upstream_replayed_total', 'Upstream messages that went from files to the bus.', () => counts.upstreamReplayed],
+    ['upstream_repeats_total', 'Upstream messages that had been taken before.', () => counts.upstreamRepeats],
   ];
   for (const [name, help, read] of rows) counter(registry, PREFIX + name, help, read);
 }

@@ -152,6 +152,7 @@ class RunningGateway implements RunningRole {
     });
     this.#links = links;
     gateway.state.peers = (role) => links.peers().filter((peer) => role === undefined || peer.role === role);
+    await gateway.upstream.open();
     this.#client = await openClientPort(gateway);
     this.#admin = await startAdminHttp({
       bind: settings.bind,
@@ -197,7 +198,7 @@ class RunningGateway implements RunningRole {
     await this.#lease?.drop();
     this.#stopTimers();
     this.#gateway.peers.stop();
-    await Promise.all([this.#links?.stop(), this.#admin?.close(0)]);
+    await Promise.all([this.#links?.stop(), this.#admin?.close(0), this.#gateway.upstream.close()]);
   }
 
   kill(): void {
@@ -210,6 +211,7 @@ class RunningGateway implements RunningRole {
     this.#client?.close();
     this.#links?.kill();
     this.#admin?.kill();
+    void this.#gateway.upstream.close();
     this.#gateway.peers.stop();
   }
 

@@ -94,6 +94,16 @@ export const gatewaySettings = {
     'Streams of returning sessions that are read at once; beyond it they are fed however little they missed.',
     { fallback: 500, min: 1, max: 1_000_000 },
   ),
+  upstreamBufferDir: text(
+    'PUSHCLUSTER_UPSTREAM_BUFFER_DIR',
+    'Folder for messages of clients while the bus is away; empty: they are refused then.',
+    '',
+  ),
+  upstreamBufferBytesMax: integer(
+    'PUSHCLUSTER_UPSTREAM_BUFFER_BYTES_MAX',
+    'Bytes kept there: 64 MiB are 200,000 messages of 300 bytes.',
+    { fallback: 67_108_864, min: 65_536, max: 68_719_476_736 },
+  ),
   stopGraceMs: integer(
     'PUSHCLUSTER_STOP_GRACE_MS',
     'After SIGTERM clients have this long to move; keep it below the pod’s termination grace.',
