@@ -158,7 +158,7 @@ export class Backlog {
       return;
     }
     counts.backlogPages++;
-    if (done.outcome === 'window' || done.outcome === 'slow') return; // an ack or the socket asks again
+    if (done.outcome !== 'all' && done.outcome !== 'more') return; // an ack, the socket or a dead letter asks again
     if (done.outcome === 'all' && !isBehind(cursor)) this.#release(backlog, cursor);
     this.goOn(backlog.connection);
   }

@@ -19,10 +19,10 @@ describe('a channel', () => {
     channel.join(pairs[0]!.cursor, pairs[0]!.connection);
     for (const at of [1, 4, 0]) channel.leave(pairs[at]!.cursor);
     channel.leave(pairs[1]!.cursor);
-    assert.equal(channel.cursors.length, 2);
-    channel.cursors.forEach((cursor, i) => {
+    assert.equal(channel.all.cursors.length, 2);
+    channel.all.cursors.forEach((cursor, i) => {
       const pair = pairs.find((each) => each.cursor === cursor);
-      assert.equal(channel.connections[i], pair?.connection);
+      assert.equal(channel.all.connections[i], pair?.connection);
       assert.equal(cursor.hearer, i);
     });
   });

@@ -3,11 +3,31 @@
 import type { AppId, Epoch, TopicName } from '../protocol/ids.ts';
 import type { Connection } from './connection.ts';
 import type { Cursor, HeardStream } from './cursor.ts';
+import type { Filter } from './filter.ts';
 import { isNewerLive } from './live-order.ts';
+import type { Tail } from './tail.ts';
 
-export interface Hearer {
-  readonly cursor: Cursor;
-  readonly connection: Connection;
+/** Hearers that want the same of a topic. Parallel lists: the fan-out reads both in order, without an object for each pair. */
+export class Hearers {
+  readonly cursors: Cursor[] = [];
+  readonly connections: Connection[] = [];
+
+  join(cursor: Cursor, connection: Connection): void {
+    cursor.hearer = this.cursors.length;
+    this.cursors.push(cursor);
+    this.connections.push(connection);
+  }
+
+  leave(cursor: Cursor): void {
+    const at = cursor.hearer;
+    cursor.hearer = -1;
+    const lastCursor = this.cursors.pop()!;
+    const lastConnection = this.connections.pop()!;
+    if (lastCursor === cursor) return;
+    this.cursors[at] = lastCursor;
+    this.connections[at] = lastConnection;
+    lastCursor.hearer = at;
+  }
 }
 
 export class Channel implements HeardStream {
@@ -21,33 +41,38 @@ export class Channel implements HeardStream {
   members = 0;
   /** Of the newest live message; older ones are not passed on (R11). */
   liveStamp = 0;
-  /** Parallel lists: the fan-out reads both in order, without an object for each pair. */
-  readonly cursors: Cursor[] = [];
-  readonly connections: Connection[] = [];
+  /** Those who want everything: the fan-out's plain loop. */
+  readonly all = new Hearers();
+  /** Those who want a part, by filter; null: nobody does. */
+  filtered: Map<Filter, Hearers> | null = null;
+  /** The newest entries, for who is behind by a few (tail.ts). */
+  tail: Tail | null = null;
 
   constructor(app: AppId, topic: TopicName) {
     this.app = app;
     this.topic = topic;
   }
 
-  /** From now on the cursor is given what comes. */
+  /** From now on the cursor is given what comes, as far as its filter wants it. */
   join(cursor: Cursor, connection: Connection): void {
     if (cursor.hearer !== -1) return;
-    cursor.hearer = this.cursors.length;
-    this.cursors.push(cursor);
-    this.connections.push(connection);
+    this.#groupOf(cursor.filter).join(cursor, connection);
   }
 
   leave(cursor: Cursor): void {
-    const at = cursor.hearer;
-    if (at === -1) return;
-    cursor.hearer = -1;
-    const lastCursor = this.cursors.pop()!;
-    const lastConnection = this.connections.pop()!;
-    if (lastCursor === cursor) return;
-    this.cursors[at] = lastCursor;
-    this.connections[at] = lastConnection;
-    lastCursor.hearer = at;
+    if (cursor.hearer === -1) return;
+    if (cursor.filter === null) return this.all.leave(cursor);
+    const group = this.filtered!.get(cursor.filter)!;
+    group.leave(cursor);
+    if (group.cursors.length > 0) return;
+    this.filtered!.delete(cursor.filter);
+    if (this.filtered!.size === 0) this.filtered = null;
+  }
+
+  /** All groups of hearers, with what they want. */
+  *groups(): Generator<Hearers> {
+    yield this.all;
+    if (this.filtered !== null) yield* this.filtered.values();
   }
 
   /** False for a live message older than one that was passed on already, whichever router or path brought it. */
@@ -55,5 +80,13 @@ export class Channel implements HeardStream {
     if (!isNewerLive(stamp, this.liveStamp)) return false;
     this.liveStamp = stamp;
     return true;
+  }
+
+  #groupOf(filter: Filter | null): Hearers {
+    if (filter === null) return this.all;
+    this.filtered ??= new Map();
+    let group = this.filtered.get(filter);
+    if (group === undefined) this.filtered.set(filter, (group = new Hearers()));
+    return group;
   }
 }

@@ -15,10 +15,11 @@ import type { Connection } from './connection.ts';
 import { closeReplaced } from './deliver.ts';
 import type { Gateway } from './gateway.ts';
 import { enliven, openStreams } from './recovery.ts';
-import type { OpenedStream, StreamRequest } from './recovery.ts';
+import type { OpenedStream } from './recovery.ts';
 import { Session } from './session.ts';
 import type { Permission } from './session.ts';
-import type { Place, ServerCursor } from './start.ts';
+import type { Place } from './start.ts';
+import { streamRequests } from './stream-requests.ts';
 import { makeTicket } from './tickets.ts';
 
 export interface Refusal {
@@ -221,22 +222,6 @@ function missingEntries({ gateway, permission, ...attempt }: Attempt, claims: Re
     if (channel !== undefined && channel.epoch === from.epoch) sum += Math.max(0, channel.head - from.offset);
   }
   return sum;
-}
-
-function streamRequests(
-  opened: Extract<OpenedSession, { kind: 'opened' }>,
-  claims: ReadonlyMap<StreamName, Place>,
-): StreamRequest[] {
-  const requests: StreamRequest[] = opened.lanes.map(({ lane, epoch, head, settled }) => ({
-    name: `@${lane}`,
-    claim: claims.get(`@${lane}`) ?? null,
-    server: epoch === null ? null : { epoch, offset: settled },
-    lane: { epoch, head },
-  }));
-  const rows = new Map<StreamName, ServerCursor>([[TOPIC_ALL, null]]);
-  for (const { topic, epoch, offset } of opened.topics) rows.set(topic, epoch === null ? 'start' : { epoch, offset });
-  for (const [name, server] of rows) requests.push({ name, claim: claims.get(name) ?? null, server, lane: null });
-  return requests;
 }
 
 function welcome({ gateway, connection, resumes, streams }: Attempt): Refusal | null {

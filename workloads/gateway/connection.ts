@@ -10,9 +10,11 @@ import type { ServerFrame } from '../protocol/frames.ts';
 import { WheelEntry } from '../runtime/wheel.ts';
 import type { AckWatch } from './ack-watch.ts';
 import type { Gateway } from './gateway.ts';
+import type { LateLive } from './late-live.ts';
 import type { Outbox, Writer } from './outbox.ts';
 import type { Session } from './session.ts';
 import type { TopicWork } from './topic-work.ts';
+import type { Pace } from './window.ts';
 import { textFrameOf } from './ws-frame.ts';
 
 /** Text of a close: RFC 6455 allows 123 bytes. */
@@ -70,6 +72,16 @@ export class Connection extends WheelEntry implements Writer {
   asked = false;
   /** Made when something durable is first written. */
   ackWatch: AckWatch | null = null;
+  /** Durable deliveries under way, over all streams. */
+  unacked = 0;
+  /** Streams wait for the session's window (window.ts). */
+  windowFull = false;
+  /** Made when the client turns out to be slow. */
+  pace: Pace | null = null;
+  /** Live messages it could not be given yet (late-live.ts). */
+  late: LateLive | null = null;
+  /** Fetches under way. */
+  fetches = 0;
   /** Its subscribes and unsubscribes under way. */
   topicWork: TopicWork | null = null;
   /** Set when we closed it. */

@@ -1,5 +1,6 @@
 // What a gateway counts, as plain numbers: an increment costs nothing on the hot path, and metrics.ts reads them at a scrape.
 import type { CloseName } from '../protocol/codes.ts';
+import { PACE_STEPS } from './pace.ts';
 
 /** Why a socket was refused before it became a WebSocket connection. */
 export type RefusalReason = 'full' | 'not-ready' | 'draining' | 'subprotocol';
@@ -14,8 +15,12 @@ export class Counts {
   resumed = 0;
   deliveredDurable = 0;
   deliveredLive = 0;
-  /** Live messages not written because the client was slow. */
+  /** Live messages not written because the client was slow: the oldest that waited for it. */
   droppedLive = 0;
+  /** Those that waited for a slow client and were replaced by a newer one of their key. */
+  conflatedLive = 0;
+  /** Clients closed because they read nothing for long. */
+  cutSlow = 0;
   /** Live messages that came after a newer one of the same router. */
   outdatedLive = 0;
   /** Times a durable stream was held back because the client was slow. */
@@ -24,12 +29,31 @@ export class Counts {
   invalidRecords = 0;
   unacked = 0;
   acks = 0;
+  nacks = 0;
   resends = 0;
+  deadLetters = 0;
+  /** Notices of dead letters that found no room while the store was away. */
+  noticesDropped = 0;
+  /** Messages written without their body to slow clients, and bodies that clients fetched. */
+  idOnly = 0;
+  fetched = 0;
+  /** Entries ended for the other devices of an account. */
+  satisfied = 0;
+  satisfiedDropped = 0;
+  /** Sessions at each step of pace.ts (at full width none is counted), and steps taken. */
+  readonly paced: number[] = PACE_STEPS.map(() => 0);
+  readonly paceSteps = { down: 0, up: 0 };
+  /** Reads answered by the tail of a topic, and the bytes that all tails hold. */
+  tailReads = 0;
+  tailBytes = 0;
   storeReads = 0;
   storeReadsFailed = 0;
   /** Positions that had fallen behind without a hint, found by the position check. */
   positionsBehind = 0;
   settles = 0;
+  /** Acks of lanes and rows of ended sessions that found no room while the store was away: their messages come again. */
+  settlesDropped = 0;
+  cursorsDropped = 0;
   cursorsSaved = 0;
   upstreamTaken = 0;
   /** Upstream messages kept in files, of these handed to the bus later, and repeats that were known. */

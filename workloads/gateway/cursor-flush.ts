@@ -1,11 +1,9 @@
 // Topic cursors on their way to the store (R5): one packed row for each device that acked, on a budget of rows for each flush, and at
 // once when the session ends or is asked to leave. Never one write for each recipient of a broadcast; a lost flush repeats a delivery.
-import { TOPIC_ALL } from '../protocol/ids.ts';
-import type { TopicName } from '../protocol/ids.ts';
-import { laneOf } from '../protocol/streams.ts';
-import type { CursorMove, CursorMoves } from '../store/port.ts';
+// A row whose outcome is unknown goes out again unchanged before the next one, so that the ledger counts what it says once (R12).
 import type { Connection } from './connection.ts';
-import type { Cursor } from './cursor.ts';
+import { isUnsaved, noteSaved, prepareMoves } from './cursor-move.ts';
+import type { PreparedMoves } from './cursor-move.ts';
 import type { Gateway } from './gateway.ts';
 import type { Session } from './session.ts';
 
@@ -13,16 +11,18 @@ import type { Session } from './session.ts';
 export const ROWS_PER_FLUSH = 2000;
 const ROWS_PER_CALL = 256;
 /** Ended sessions whose rows may wait for a store that is away, about 500 bytes each. */
-const ENDED_WAITING_MAX = 50_000;
+export const ENDED_WAITING_MAX = 50_000;
 const RETRY_MS = 1000;
-
-type Row = CursorMoves;
 
 export class CursorFlush {
   readonly #gateway: Gateway;
   /** Sessions with cursors that the store does not have, oldest first. */
   readonly #waiting = new Set<Session>();
   readonly #ended = new Set<Session>();
+  /** What was sent without an answer. */
+  readonly #unsure = new Map<Session, PreparedMoves>();
+  /** One save at a time: a session's moves follow each other. */
+  #tail: Promise<unknown> = Promise.resolve();
   #armed = false;
 
   constructor(gateway: Gateway) {
@@ -40,7 +40,13 @@ export class CursorFlush {
 
   /** The session ends: what it has goes out with this tick. */
   end(session: Session): void {
-    if (!this.#waiting.delete(session) || this.#ended.size >= ENDED_WAITING_MAX) return;
+    this.#waiting.delete(session);
+    if (!this.#unsure.has(session) && !session.cursors.some((cursor) => isUnsaved(cursor, true))) return;
+    if (this.#ended.size >= ENDED_WAITING_MAX) {
+      this.#unsure.delete(session);
+      this.#gateway.counts.cursorsDropped++;
+      return;
+    }
     this.#ended.add(session);
     if (this.#armed) return;
     this.#armed = true;
@@ -60,7 +66,7 @@ export class CursorFlush {
   /** Writes what these sessions have. Sessions whose write failed wait on. */
   async flushSessions(sessions: readonly Session[]): Promise<boolean> {
     for (let i = 0; i < sessions.length; i += ROWS_PER_CALL)
-      if (!(await this.#save(sessions.slice(i, i + ROWS_PER_CALL)))) return false;
+      if (!(await this.#saveNext(sessions.slice(i, i + ROWS_PER_CALL)))) return false;
     return true;
   }
 
@@ -74,54 +80,37 @@ export class CursorFlush {
     else this.#gateway.clock.after(RETRY_MS, () => void this.#flushEnded());
   }
 
+  #saveNext(sessions: readonly Session[]): Promise<boolean> {
+    const saved = this.#tail.then(() => this.#save(sessions));
+    this.#tail = saved;
+    return saved;
+  }
+
+  /** Never rejects. */
   async #save(sessions: readonly Session[]): Promise<boolean> {
-    const rows = sessions.map((session) => ({ session, row: rowOf(session) }));
+    const prepared = sessions.map(
+      (session) => this.#unsure.get(session) ?? prepareMoves(session, this.#ended.has(session)),
+    );
+    const written = prepared.filter(({ row }) => row.topics.length > 0);
+    for (const moves of written) this.#unsure.set(moves.session, moves);
     try {
-      const written = rows.filter(({ row }) => row.topics.length > 0);
       if (written.length > 0) await this.#gateway.store.saveCursors(written.map(({ row }) => row));
-      this.#gateway.counts.cursorsSaved += written.length;
-      for (const { session, row } of rows) this.#noteSaved(session, row);
-      return true;
     } catch (error) {
-      this.#gateway.log.warn({ rows: rows.length, problem: String(error) }, 'cursors not stored, again later');
+      this.#gateway.log.warn({ rows: written.length, problem: String(error) }, 'cursors not stored, again later');
       return false;
     }
+    this.#gateway.counts.cursorsSaved += written.length;
+    for (const moves of prepared) this.#arrived(moves);
+    return true;
   }
 
-  #noteSaved(session: Session, row: Row): void {
-    for (const { topic, epoch, offset } of row.topics) {
-      const cursor = session.find(topic);
-      if (cursor !== null && cursor.epoch === epoch) cursor.saved = offset;
-    }
+  #arrived(moves: PreparedMoves): void {
+    const { session } = moves;
+    noteSaved(moves);
+    this.#unsure.delete(session);
+    const ending = this.#ended.has(session);
+    if (session.cursors.some((cursor) => isUnsaved(cursor, ending))) return; // it moved on meanwhile
     this.#ended.delete(session);
-    if (!session.cursors.some(isUnsaved)) this.#waiting.delete(session);
+    this.#waiting.delete(session);
   }
-}
-
-function rowOf(session: Session): Row {
-  const { app, device } = session.permission;
-  const topics: CursorMove[] = [];
-  for (const cursor of session.cursors) if (isUnsaved(cursor)) topics.push(moveOf(cursor));
-  return { app, device, generation: session.generation, topics };
-}
-
-function moveOf(cursor: Cursor): CursorMove {
-  const { epoch, saved, acked } = cursor;
-  const from = saved;
-  return {
-    topic: cursor.name as TopicName,
-    epoch,
-    from,
-    offset: acked,
-    filtered: 0,
-    expired: 0,
-    cancelled: 0,
-    dead: 0,
-    attempts: 0,
-  };
-}
-
-function isUnsaved(cursor: Cursor): boolean {
-  if (cursor.epoch === null || cursor.acked === cursor.saved) return false;
-  return cursor.name === TOPIC_ALL || laneOf(cursor.name) === null;
 }

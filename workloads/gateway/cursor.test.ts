@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Epoch, TopicName } from '../protocol/ids.ts';
-import { Cursor, decideHint, hasRoom, hear, isBehind, noteAck, noteSent, place, rewind } from './cursor.ts';
+import { Cursor, decideHint, end, hasRoom, hear, isBehind, noteAck, noteSent, place, rewind } from './cursor.ts';
 import type { HintDecision } from './cursor.ts';
 
 const E = 'e' as Epoch;
@@ -11,7 +11,7 @@ const WINDOW = 4;
 /** A cursor that has sent and had acked up to `offset`. */
 function aCursor(offset = 10, changes: Partial<Cursor> = {}): Cursor {
   const cursor = new Cursor('news' as TopicName, { epoch: E, head: offset });
-  place(cursor, E, { offset, acked: offset });
+  place(cursor, E, offset);
   return Object.assign(cursor, changes);
 }
 
@@ -24,8 +24,8 @@ describe('a hint', () => {
     ['is older', aCursor(), [E, 3, 2], 'known'],
     ['leaves a gap', aCursor(), [E, 12, 11], 'read'],
     ['is of another epoch', aCursor(), [OTHER, 11, 10], 'read'],
-    ['finds the window full', aCursor(10, { inFlight: WINDOW }), [E, 11, 10], 'wait'],
-    ['finds a gap and a full window', aCursor(10, { inFlight: WINDOW }), [E, 13, 12], 'read'],
+    ['finds the window full', aCursor(10, { out: WINDOW }), [E, 11, 10], 'wait'],
+    ['finds a gap and a full window', aCursor(10, { out: WINDOW }), [E, 13, 12], 'read'],
     ['finds a read under way', aCursor(10, { reading: true }), [E, 11, 10], 'wait'],
     ['opens a stream nobody had written', new Cursor('@low', { epoch: null, head: 0 }), [E, 1, 0], 'deliver'],
     ['comes second to a stream nobody had written', new Cursor('@low', { epoch: null, head: 0 }), [E, 2, 1], 'read'],
@@ -54,21 +54,27 @@ describe('acks', () => {
     assert.deepEqual([noteAck(cursor, 2, 0).kind, noteAck(cursor, 1, 0).kind], ['nothing-new', 'nothing-new']);
   });
   test('of what was never written are beyond', () => assert.equal(noteAck(sent(1, 2), 3, 0).kind, 'beyond'));
-  test('over holes reach zero exactly with the last', () => {
-    const cursor = sent(5, 10, 20);
-    noteAck(cursor, 10, 0);
-    assert.ok(cursor.inFlight >= 1);
+  test('over holes count exactly (R4)', () => {
+    const cursor = aCursor(0);
+    for (const offset of [5, 10, 20]) {
+      end(cursor, cursor.seen + 1, offset - 1, 'expired');
+      noteSent(cursor, offset, 1000);
+    }
+    assert.deepEqual([cursor.acked, cursor.inFlight, cursor.out], [4, 3, 3], 'what is before the first has ended');
+    assert.deepEqual(noteAck(cursor, 10, 0), { kind: 'moved', settled: 2 });
+    assert.deepEqual([cursor.acked, cursor.inFlight], [19, 1]);
     noteAck(cursor, 20, 0);
-    assert.equal(cursor.inFlight, 0);
+    assert.deepEqual([cursor.acked, cursor.inFlight, cursor.out], [20, 0, 0]);
+    assert.deepEqual(cursor.detail?.tally, { filtered: 0, expired: 17, cancelled: 0, dead: 0 });
   });
   test('count for what was written before a rewind', () => {
     const cursor = sent(1, 2, 3);
     noteAck(cursor, 1, 0);
-    rewind(cursor, 5000);
+    rewind(cursor, 2, 5000);
     assert.deepEqual([cursor.sent, cursor.seen, cursor.high, cursor.inFlight], [1, 1, 3, 2]);
     assert.equal(noteSent(cursor, 2, 6000), 0, 'written again, so not one more');
     assert.deepEqual(noteAck(cursor, 3, 0), { kind: 'moved', settled: 2 });
-    assert.deepEqual([cursor.sent, cursor.seen, cursor.resends], [3, 3, 0]);
+    assert.deepEqual([cursor.sent, cursor.seen, cursor.attempts], [3, 3, 0]);
   });
 });
 
@@ -89,7 +95,7 @@ describe('a cursor', () => {
     assert.equal(hasRoom(cursor, WINDOW), true);
     noteSent(cursor, WINDOW, 0);
     assert.equal(hasRoom(cursor, WINDOW), false);
-    rewind(cursor, 0);
+    rewind(cursor, 1, 0);
     assert.equal(hasRoom(cursor, WINDOW), true, 'what is written again needs none');
   });
   test('goes to another epoch only with nothing under way', () => {

@@ -1,16 +1,19 @@
 // Frames that come over links: deliveries from routers, and word from other gateways that a session moved. role.ts starts the link
-// server with this. Each delivery is answered: `taken` (it was written, or the session gets it by a read), `slow` (a live message was
-// dropped), `not-here`. A lost answer costs the router a look-up, never a message.
+// server with this. Each delivery is answered: `taken` (it was written, or the session gets it by a read), `slow` (a live message is kept
+// back, late-live.ts), `not-here`. A lost answer costs the router a look-up, never a message.
 import type { AppId, DeviceId, Epoch } from '../protocol/ids.ts';
-import type { Answer, DeliverDevice, DeliverTopic, LinkFrame, Replaced } from '../protocol/link.ts';
-import { InvalidRecordError } from '../protocol/record.ts';
+import type { Answer, DeliverDevice, DeliverMany, DeliverTopic, LinkFrame, Replaced } from '../protocol/link.ts';
+import { InvalidRecordError, decodeRecord } from '../protocol/record.ts';
+import type { MessageRecord } from '../protocol/record.ts';
 import type { Lane } from '../protocol/streams.ts';
 import type { Connection } from './connection.ts';
 import { Cursor, decideHint, hear } from './cursor.ts';
 import { MessageEncoder } from './encode.ts';
 import { fanOutDurable, fanOutLive } from './fanout.ts';
 import type { Gateway } from './gateway.ts';
+import { keepLate } from './late-live.ts';
 import { isNewerLive } from './live-order.ts';
+import { windowOf } from './window.ts';
 import { writeEntry } from './write-entry.ts';
 
 /** Who sent a frame, and takes the answer. */
@@ -25,6 +28,7 @@ const SLOW: Outcome = { outcome: 'slow', sessions: 0 };
 /** Handles one frame of a link. */
 export function takeLinkFrame(gateway: Gateway, peer: LinkPeer, frame: LinkFrame): void {
   if (frame.kind === 'replaced') closeReplaced(gateway, frame);
+  else if (frame.kind === 'deliver-many') takeMany(gateway, peer, frame);
   if (frame.kind !== 'deliver-device' && frame.kind !== 'deliver-topic') return;
   const { outcome, sessions } = deliver(gateway, frame);
   count(gateway, outcome);
@@ -35,11 +39,32 @@ function deliver(gateway: Gateway, frame: DeliverDevice | DeliverTopic): Outcome
   try {
     return frame.kind === 'deliver-topic' ? deliverTopic(gateway, frame) : deliverDevice(gateway, frame);
   } catch (error) {
-    if (!(error instanceof InvalidRecordError)) throw error;
-    gateway.counts.invalidRecords++;
-    gateway.log.error({ problem: error.message }, 'record on a link not readable');
+    noteUnreadable(gateway, error);
     return NOT_HERE;
   }
+}
+
+/** One message for many devices: its record is decoded once. Answers which were not taken. */
+function takeMany(gateway: Gateway, peer: LinkPeer, frame: DeliverMany): void {
+  const notHere: number[] = [];
+  try {
+    const decoded = decodeRecord(frame.record);
+    const { app, bootId, lane, record } = frame;
+    frame.rows.forEach((row, at) => {
+      const outcome = deliverDevice(gateway, { app, bootId, lane, record, stamp: 0, ...row }, decoded);
+      count(gateway, outcome.outcome);
+      if (outcome === NOT_HERE) notHere.push(at);
+    });
+  } catch (error) {
+    noteUnreadable(gateway, error);
+  }
+  peer.send({ kind: 'answer-many', seq: frame.seq, notHere, slow: [] });
+}
+
+function noteUnreadable(gateway: Gateway, error: unknown): void {
+  if (!(error instanceof InvalidRecordError)) throw error;
+  gateway.counts.invalidRecords++;
+  gateway.log.error({ problem: error.message }, 'record on a link not readable');
 }
 
 function deliverTopic(gateway: Gateway, frame: DeliverTopic): Outcome {
@@ -52,21 +77,26 @@ function deliverTopic(gateway: Gateway, frame: DeliverTopic): Outcome {
   return { outcome: 'taken', sessions };
 }
 
-function deliverDevice(gateway: Gateway, frame: DeliverDevice): Outcome {
+type ToDevice = Omit<DeliverDevice, 'kind' | 'seq'>;
+type Durable = ToDevice & { readonly epoch: Epoch };
+
+/** @param record decoded already, where one record goes to many */
+function deliverDevice(gateway: Gateway, frame: ToDevice, record?: MessageRecord): Outcome {
   if (frame.bootId !== gateway.bootId) return NOT_HERE;
   const app = gateway.directory.find(frame.app);
   const connection = app?.devices.get(frame.device);
   if (connection === undefined) return app?.opening.has(frame.device) === true ? hearWhileOpening(frame) : NOT_HERE;
   if (frame.epoch === null) return deliverLive(gateway, connection, frame);
-  return deliverDurable(gateway, connection, frame as DeliverDevice & { epoch: Epoch });
+  deliverDurable(gateway, connection, frame as Durable, record);
+  return TAKEN;
 }
 
 /** The store names us already, and our first read comes after this entry was appended: it will see it. Live ones come too early. */
-function hearWhileOpening(frame: DeliverDevice): Outcome {
+function hearWhileOpening(frame: ToDevice): Outcome {
   return frame.epoch === null ? NOT_HERE : TAKEN;
 }
 
-function deliverLive(gateway: Gateway, connection: Connection, frame: DeliverDevice): Outcome {
+function deliverLive(gateway: Gateway, connection: Connection, frame: ToDevice): Outcome {
   const session = connection.session!;
   if (session.backlog?.parks(frame.lane) === true) return TAKEN; // it does not want that lane now
   if (!isNewerLive(frame.stamp, session.liveStamp)) {
@@ -76,24 +106,24 @@ function deliverLive(gateway: Gateway, connection: Connection, frame: DeliverDev
   session.liveStamp = frame.stamp;
   const encoder = new MessageEncoder(`@${frame.lane}`, 0, frame.record);
   if (gateway.outbox.offer(connection, encoder.frame(0)) === 'slow') {
-    gateway.counts.droppedLive++;
+    keepLate(gateway, connection, encoder);
     return SLOW;
   }
   gateway.counts.deliveredLive++;
   return TAKEN;
 }
 
-function deliverDurable(gateway: Gateway, connection: Connection, frame: DeliverDevice & { epoch: Epoch }): Outcome {
+function deliverDurable(gateway: Gateway, connection: Connection, frame: Durable, record?: MessageRecord): void {
   const cursor = laneCursor(connection, frame.lane);
   hear(cursor.stream, frame.epoch, frame.offset);
-  const decision = decideHint(cursor, frame, gateway.settings.windowMessagesMax);
+  const decision = decideHint(cursor, frame, windowOf(gateway, connection));
+  if (decision === 'read') return gateway.reader.want(connection, cursor, 'gap');
+  if (decision !== 'deliver') return;
   // The first of a lane is read: a route that a router remembers may be that of another account, and the read finds out.
-  if (decision === 'deliver' && cursor.epoch === null) gateway.reader.want(connection, cursor, 'now');
-  else if (decision === 'deliver') {
-    const encoder = new MessageEncoder(cursor.name, frame.offset, frame.record);
-    writeEntry(gateway, connection, cursor, { epoch: frame.epoch, offset: frame.offset, encoder });
-  } else if (decision === 'read') gateway.reader.want(connection, cursor, 'gap');
-  return TAKEN;
+  if (cursor.epoch === null) return gateway.reader.want(connection, cursor, 'now');
+  const encoder = new MessageEncoder(cursor.name, frame.offset, record ?? frame.record);
+  if (encoder.isBodyMissing) gateway.reader.want(connection, cursor, 'now');
+  else writeEntry(gateway, connection, cursor, encoder);
 }
 
 /** The cursor of a device's lane; made with the first message of a lane that nobody had written. */

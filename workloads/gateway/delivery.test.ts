@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { CLOSE } from '../protocol/codes.ts';
-import { RESENDS_MAX } from './ack-watch.ts';
 import { aStoreThatFails } from './failing-store.ts';
 import { World } from './fixtures.ts';
 import { turns, until } from './test-client.ts';
@@ -15,25 +14,6 @@ const bodies = (frames: readonly { body?: unknown }[]): unknown[] => frames.map(
 const numbers = (from: number, to: number): number[] => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
 describe('a durable message', () => {
-  test('that is not acked is written again to the same connection, and after some attempts the client is closed as slow', async () => {
-    const gateway = await world.gateway({ ackTimeoutMs: 1000 });
-    const token = await world.device('d');
-    await world.appendTo('d', 'x');
-    const client = await gateway.connect({ token });
-    await client.next('message');
-    for (let i = 0; i < RESENDS_MAX; i++) {
-      await world.pass(1100);
-      const again = await client.next('message');
-      assert.deepEqual([again.offset, again.body], [1, 'x']);
-      assert.equal((await gateway.state()).unacked, 1, 'it is one delivery, however often it is written');
-    }
-    await world.pass(1100);
-    const { code, reason } = await client.end();
-    assert.equal(code, CLOSE.slow.code);
-    assert.match(reason, /@normal: no ack/);
-    assert.equal((await gateway.state()).unacked, 0);
-  });
-
   test('that is acked late is not written again, and attempts start over', async () => {
     const gateway = await world.gateway({ ackTimeoutMs: 1000 });
     const token = await world.device('d');

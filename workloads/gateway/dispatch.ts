@@ -6,6 +6,8 @@ import type { ClientFrame } from '../protocol/frames.ts';
 import { connect } from './connect.ts';
 import type { Connection } from './connection.ts';
 import { takeAck } from './frames/ack.ts';
+import { takeFetch } from './frames/fetch.ts';
+import { takeNack } from './frames/nack.ts';
 import { takePing } from './frames/ping.ts';
 import { takePull } from './frames/pull.ts';
 import { takeSubscribe } from './frames/subscribe.ts';
@@ -56,10 +58,11 @@ function takeFrame(connection: Connection, frame: Exclude<ClientFrame, { type: '
     case 'upstream':
       return takeUpstream(connection, frame);
     case 'nack':
-      return;
+      return takeNack(connection, frame);
     case 'pull':
       return takePull(connection, frame);
     case 'fetch':
+      return takeFetch(connection, frame);
     case 'send':
     case 'group':
       return connection.send({

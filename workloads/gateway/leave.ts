@@ -5,6 +5,7 @@ import type { Connection, Phase } from './connection.ts';
 import { Channel } from './channel.ts';
 import type { Cursor } from './cursor.ts';
 import type { Gateway } from './gateway.ts';
+import { changeUnacked, forgetPace } from './window.ts';
 
 /** Takes the session apart: hearers, counts, route, cursors. */
 export function leaveGateway(gateway: Gateway, connection: Connection, phaseBefore: Phase): void {
@@ -12,11 +13,15 @@ export function leaveGateway(gateway: Gateway, connection: Connection, phaseBefo
   if (connection.ackWatch !== null) gateway.wheel.cancel(connection.ackWatch);
   const { session } = connection;
   if (session === null) return;
+  forgetPace(connection);
   if (phaseBefore === 'live') gateway.trace.noteSession('closed', session.permission, describeEnd(connection));
   gateway.backlog.leave(connection);
   const { app, device } = session.permission;
   const here = gateway.directory.app(app);
-  for (const cursor of session.cursors) releaseStream(gateway, connection, cursor);
+  for (const cursor of session.cursors) {
+    if (cursor.lane !== null) gateway.attempts.note(connection, cursor);
+    releaseStream(gateway, connection, cursor);
+  }
   if (phaseBefore === 'live') gateway.directory.sessions--;
   if (here.devices.get(device) === connection) here.devices.delete(device);
   if (session.superseded) return; // the newer session has the route, and its cursors count
@@ -31,9 +36,11 @@ function describeEnd({ closeName }: Connection): string {
 
 /** One stream of a session is no longer heard: its end, or an unsubscribe. */
 export function releaseStream(gateway: Gateway, connection: Connection, cursor: Cursor): void {
-  gateway.counts.unacked -= cursor.inFlight;
+  changeUnacked(connection, -cursor.inFlight);
   cursor.inFlight = 0;
-  if (!(cursor.stream instanceof Channel)) return;
-  cursor.stream.leave(cursor);
-  gateway.directory.app(connection.session!.permission.app).release(cursor.stream);
+  const channel = cursor.stream;
+  if (!(channel instanceof Channel)) return;
+  channel.leave(cursor);
+  gateway.directory.app(connection.session!.permission.app).release(channel);
+  if (channel.members === 0) gateway.counts.tailBytes -= channel.tail?.bytes ?? 0;
 }

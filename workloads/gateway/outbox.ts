@@ -70,6 +70,7 @@ export class Outbox {
 
   /** Appends a message, or says `slow`: then the caller drops it (live) or stops and reads it later (durable). */
   offer(writer: Writer, frame: Uint8Array): 'queued' | 'slow' {
+    if (writer.starved) return 'slow'; // nothing overtakes what was refused
     const { tail } = writer;
     const waiting = writer.backlog + (tail === null ? 0 : tail.bytes);
     // With nothing waiting any frame is taken, however small the limit: or it could never be sent.

@@ -86,11 +86,12 @@ export class PositionCheck {
   #compareChannel(channel: Channel, { epoch, head }: StreamHead): void {
     if (epoch === null) return;
     hear(channel, epoch, head);
-    channel.cursors.forEach((cursor, i) => {
-      if (cursor.reading || !isBehind(cursor)) return;
-      if (!this.#gateway.backlog.takes(channel.connections[i]!, cursor)) this.#gateway.counts.positionsBehind++;
-      this.#gateway.reader.want(channel.connections[i]!, cursor, 'now');
-    });
+    for (const { cursors, connections } of channel.groups())
+      cursors.forEach((cursor, i) => {
+        if (cursor.reading || !isBehind(cursor)) return;
+        if (!this.#gateway.backlog.takes(connections[i]!, cursor)) this.#gateway.counts.positionsBehind++;
+        this.#gateway.reader.want(connections[i]!, cursor, 'now');
+      });
   }
 
   #compareLane(connection: Connection, lane: Lane, { epoch, head }: StreamHead): void {

@@ -1,7 +1,9 @@
 // Reads of streams, gathered: what is asked within one tick goes to the store as few calls of bounded size, the same question asked
 // twice is asked once (R11), and only some calls are under way at a time, so that a storm of resumers costs memory within bounds.
-// recovery.ts (sessions that open) and stream-reader.ts (sessions that are behind) ask.
+// Bodies that the streams keep elsewhere are filled in on the way (bodies.ts). recovery.ts (sessions that open) and stream-reader.ts
+// (sessions that are behind) ask, and frames/fetch.ts for one message.
 import type { ReadOutcome, Store, StreamRead } from '../store/port.ts';
+import { Bodies } from './bodies.ts';
 import type { Counts } from './counts.ts';
 
 /** 16 reads of at most 512 KiB, 4 calls: 32 MiB of entries at the very worst. */
@@ -17,6 +19,7 @@ interface Question {
 export class ReadQueue {
   readonly #store: Store;
   readonly #counts: Counts;
+  readonly #bodies: Bodies;
   readonly #asked = new Map<string, Question>();
   #waiting: Question[] = [];
   #calls = 0;
@@ -25,6 +28,7 @@ export class ReadQueue {
   constructor(store: Store, counts: Counts) {
     this.#store = store;
     this.#counts = counts;
+    this.#bodies = new Bodies(store);
   }
 
   /** Rejects as the store does. */
@@ -59,7 +63,11 @@ export class ReadQueue {
   async #ask(batch: readonly Question[]): Promise<void> {
     try {
       this.#counts.storeReads += batch.length;
-      const outcomes = await this.#store.read(batch.map((question) => question.read));
+      const read = await this.#store.read(batch.map((question) => question.read));
+      const outcomes = await this.#bodies.fill(
+        batch.map((question) => question.read.stream.app),
+        read,
+      );
       batch.forEach((question, i) => question.answer.resolve(outcomes[i]!));
     } catch (error) {
       this.#counts.storeReadsFailed += batch.length;

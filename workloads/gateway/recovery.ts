@@ -2,20 +2,19 @@
 // lets it live. The route is confirmed by the store before anything is read (R1); hints that come meanwhile raise the stream's head,
 // and the session reads on until it has reached it. start.ts decides, pages.ts writes.
 import type { StreamState } from '../protocol/frames.ts';
-import { laneOf } from '../protocol/streams.ts';
 import type { StreamName } from '../protocol/streams.ts';
 import type { TopicName } from '../protocol/ids.ts';
 import type { HoldReason } from './backlog-plan.ts';
 import { Channel } from './channel.ts';
 import type { Connection } from './connection.ts';
-import { Cursor, hear, isBehind, place } from './cursor.ts';
+import { Cursor, hear, isBehind, noteGone, noteOf, place } from './cursor.ts';
 import type { HeardStream } from './cursor.ts';
 import type { Gateway } from './gateway.ts';
 import { releaseStream } from './leave.ts';
 import { Page, writePage } from './pages.ts';
 import { planStart, settleStart, stateOf } from './start.ts';
 import type { Place, ServerCursor, StartKnown } from './start.ts';
-import { PAGE_ENTRIES, refOf } from './stream-reader.ts';
+import { PAGE_ENTRIES, pageOfTail, refOf } from './stream-reader.ts';
 
 export interface StreamRequest {
   readonly name: StreamName;
@@ -24,6 +23,10 @@ export interface StreamRequest {
   readonly server: ServerCursor;
   /** A lane's head as openSession told it; topics: null, the channel knows or asks. */
   readonly lane: HeardStream | null;
+  /** A topic's filter as JSON text; null: everything. */
+  readonly filter: string | null;
+  /** Deliveries of an entry in earlier sessions (R9). */
+  readonly attempts: { readonly offset: number; readonly attempts: number } | null;
 }
 export interface OpenedStream {
   readonly cursor: Cursor;
@@ -83,6 +86,7 @@ function adopt(gateway: Gateway, connection: Connection, request: StreamRequest)
   }
   const cursor = new Cursor(request.name, stream);
   cursor.reading = true; // hints wait until it lives
+  cursor.filter = gateway.filters.of(request.filter);
   session.add(cursor);
   return cursor;
 }
@@ -131,35 +135,63 @@ async function openStream(
   if (plan.kind === 'unwritten') return { cursor, state: null, page: null };
   if (plan.kind === 'here') {
     const state = stateOf(name, plan.at, plan.reason);
-    begin(cursor, state, server);
+    begin(cursor, state, request);
     return { cursor, state, page: null };
   }
-  const held = gateway.backlog.holdBack(connection, name, known);
+  const tail = connection.session!.backlog === null ? pageOfTail(gateway, stream, plan.after) : null;
+  const held = tail === null ? gateway.backlog.holdBack(connection, name, known) : null;
   if (held?.state) {
-    begin(cursor, held.state, server);
+    begin(cursor, held.state, request);
     return { cursor, state: held.state, page: null, hold: held.reason };
   }
   const hold = held === null ? {} : { hold: held.reason };
-  const ref = refOf(connection, cursor);
-  const outcome = await gateway.reads.read({ stream: ref, after: plan.after, entriesMax: PAGE_ENTRIES });
+  const page = tail ?? (await readPage(gateway, connection, cursor, plan.after));
+  const { outcome } = page;
   if (outcome.epoch === null) return { cursor, state: null, page: null, ...hold };
   const state = settleStart(name, claim, { ...outcome, epoch: outcome.epoch });
-  begin(cursor, state, server);
-  // The state says it already: the page only brings the entries.
-  return { cursor, state, page: new Page({ ...outcome, notRecovered: null }), ...hold };
+  begin(cursor, state, request);
+  return { cursor, state, page: page.placed(), ...hold };
 }
 
-function begin(cursor: Cursor, state: StreamState, known: ServerCursor): void {
-  const server = known === 'start' ? null : known;
-  place(cursor, state.epoch, { offset: state.offset, acked: state.offset });
-  // What a client claims and the store confirms is acked (R8): noteStart passes it on. A place that was not recovered claims nothing.
-  if (laneOf(cursor.name) !== null) {
+async function readPage(gateway: Gateway, connection: Connection, cursor: Cursor, after: Place | null): Promise<Page> {
+  const knownEpoch = cursor.stream.epoch;
+  const outcome = await gateway.reads.read({ stream: refOf(connection, cursor), after, entriesMax: PAGE_ENTRIES });
+  // A lane of another epoch than the session was told may be another account's: the device changed hands between two trips (R8).
+  if (cursor.lane !== null && outcome.epoch !== knownEpoch && outcome.epoch !== after?.epoch)
+    await confirmSession(gateway, connection);
+  return new Page(outcome);
+}
+
+/** Another session, or another account, may have the device by now: then this one ends before anything is written to it. */
+async function confirmSession(gateway: Gateway, connection: Connection): Promise<void> {
+  const { permission, generation } = connection.session!;
+  const [route] = await gateway.store.routes(permission.app, [permission.device]);
+  if (route?.generation === generation && route.account === permission.account) return;
+  if (route && route.generation > generation) connection.close('replaced');
+  else connection.close('internal', 'route lost'); // what the device is now, its credentials decide at the next connect
+}
+
+/** Places the cursor, and notes from where the store's row has it. */
+function begin(cursor: Cursor, state: StreamState, { server: known, claim, attempts }: StreamRequest): void {
+  const server = known === 'start' ? { epoch: state.epoch, offset: 0 } : known;
+  place(cursor, state.epoch, state.offset);
+  if (attempts !== null && attempts.attempts > 0 && attempts.offset > state.offset)
+    noteOf(cursor, attempts.offset).attempts = attempts.attempts;
+  if (cursor.lane !== null) {
     if (state.recovered && server?.epoch === state.epoch) cursor.saved = server.offset;
-  } else cursor.saved = server?.epoch === state.epoch ? server.offset : -1;
+    return;
+  }
+  cursor.unstored = server?.epoch !== state.epoch;
+  if (server === null || (cursor.unstored && state.offset < server.offset)) return;
+  cursor.saved = server.offset;
+  // Between the row and the place: what the client claims and the store confirms is acked (R8), the rest is gone (R12).
+  const acked = claim?.epoch === state.epoch ? Math.max(claim.offset, server.offset) : server.offset;
+  if (!state.recovered && state.offset > acked) noteGone(cursor, state.offset - acked);
 }
 
 function noteStart(gateway: Gateway, connection: Connection, cursor: Cursor): void {
-  if (cursor.epoch === null || cursor.acked <= cursor.saved) return;
-  if (laneOf(cursor.name) === null) gateway.cursorFlush.note(connection);
-  else gateway.settles.note(connection, cursor);
+  if (cursor.epoch === null) return;
+  if (cursor.lane !== null) {
+    if (cursor.acked > cursor.saved) gateway.settles.note(connection, cursor);
+  } else if (cursor.unstored || cursor.acked > cursor.saved) gateway.cursorFlush.note(connection);
 }

@@ -13,18 +13,22 @@ import { openClientPort } from './accept.ts';
 import type { ClientPort } from './accept.ts';
 import { adminRoutes, readinessOf } from './admin.ts';
 import { Admission } from './admission.ts';
+import { AttemptsFlush } from './attempts.ts';
 import { Backlog } from './backlog.ts';
 import type { ConnectionEvents } from './connection.ts';
 import { Counts } from './counts.ts';
 import { isBehind } from './cursor.ts';
 import { CursorFlush } from './cursor-flush.ts';
+import { DeadLetters } from './dead-letters.ts';
 import { Departures } from './departures.ts';
 import { Directory } from './directory.ts';
 import { takeMessage } from './dispatch.ts';
 import { Drain } from './drain.ts';
+import { Filters } from './filter.ts';
 import type { Gateway, GatewayDeps, GatewaySettings } from './gateway.ts';
 import { checkSilence } from './heartbeat.ts';
 import { Lease } from './lease.ts';
+import { flushLate } from './late-live.ts';
 import { leaveGateway } from './leave.ts';
 import { takeFrameOfLink } from './link-frames.ts';
 import { openMetrics } from './metrics.ts';
@@ -34,6 +38,7 @@ import { PageSource } from './page-source.ts';
 import { Peers } from './peers.ts';
 import { PositionCheck } from './position-check.ts';
 import { ReadQueue } from './read-queue.ts';
+import { Satisfied } from './satisfied.ts';
 import { Settles } from './settles.ts';
 import { leaveGracefully } from './stop.ts';
 import { StreamReader } from './stream-reader.ts';
@@ -55,6 +60,7 @@ const events: ConnectionEvents = {
   gone: (connection) => connection.gateway.directory.remove(connection),
   due: checkSilence,
   drained(connection) {
+    flushLate(connection.gateway, connection);
     for (const cursor of connection.session?.cursors ?? [])
       if (isBehind(cursor)) connection.gateway.reader.want(connection, cursor, 'now');
   },
@@ -91,6 +97,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
     wheel,
     trace: new Trace(() => wheel.nowMs),
     directory: new Directory(),
+    filters: new Filters(),
     outbox: new Outbox(settings.outboxBytesMax),
     admission: new Admission({
       ratePerSecond: settings.acceptsPerSecond,
@@ -106,6 +113,9 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
   const gateway = base as typeof base & { -readonly [K in keyof Gateway]: Gateway[K] };
   gateway.reader = new StreamReader(gateway);
   gateway.settles = new Settles(gateway);
+  gateway.satisfied = new Satisfied(gateway);
+  gateway.attempts = new AttemptsFlush(gateway);
+  gateway.deadLetters = new DeadLetters(gateway);
   gateway.cursorFlush = new CursorFlush(gateway);
   gateway.departures = new Departures(gateway);
   gateway.upstream = new Upstream(gateway, deps.bus);

@@ -38,7 +38,9 @@ export async function leaveGracefully(gateway: Gateway): Promise<void> {
 
 /** What the store should still get. Bounded by the store's own timeouts. */
 export async function flushAll(gateway: Gateway): Promise<void> {
-  await Promise.all([gateway.settles.flush(), gateway.cursorFlush.flushAll(), gateway.departures.flush()]);
+  const { settles, cursorFlush, attempts, departures, satisfied } = gateway;
+  await Promise.all([settles.flush(), cursorFlush.flushAll(), attempts.flush(), departures.flush()]);
+  await satisfied.flush();
 }
 
 function until({ clock }: Gateway, endsAtMs: number, isDone: () => boolean): Promise<void> {

@@ -1,6 +1,6 @@
 // Reads what a live session is missing: after a gap between hints, a lost hint, an ack that made room, a socket that drained, or an ack
 // that did not come. One read for each stream at a time; it starts at the lowest position and serves every session that its page
-// covers (R11). Entries go out through pages.ts; a store that is away is asked again later.
+// covers, or comes from the topic's tail (R11). Entries go out through pages.ts; a store that is away is asked again later.
 import type { ReadOutcome, StreamRef } from '../store/port.ts';
 import { Channel } from './channel.ts';
 import type { Connection } from './connection.ts';
@@ -82,13 +82,18 @@ export class StreamReader {
     let lead = first;
     for (const waiter of waiters)
       if (waiter.cursor.epoch === first.cursor.epoch && waiter.cursor.seen < lead.cursor.seen) lead = waiter;
+    const tail = pageOfTail(this.#gateway, stream, placeOf(lead.cursor));
+    if (tail !== null) {
+      this.#serve(stream, placeOf(lead.cursor), tail, lead);
+      return;
+    }
     this.#busy.add(stream);
     void this.#read(stream, lead);
   }
 
   async #read(stream: HeardStream, lead: Waiter): Promise<void> {
     const { cursor, connection } = lead;
-    const after = cursor.epoch === null ? null : { epoch: cursor.epoch, offset: cursor.seen };
+    const after = placeOf(cursor);
     const knownHead = stream.head;
     try {
       const outcome = await this.#gateway.reads.read({
@@ -151,6 +156,20 @@ export function isOtherLog(cursor: Cursor, { epoch }: ReadOutcome): boolean {
 }
 function isLive({ phase }: Connection): boolean {
   return phase === 'live';
+}
+
+function placeOf({ epoch, seen }: Cursor): Place | null {
+  return epoch === null ? null : { epoch, offset: seen };
+}
+
+/** What follows a place, when the topic's newest entries are here: no read of the store (R11). Null: only the store can say. */
+export function pageOfTail(gateway: Gateway, stream: HeardStream, after: Place | null): Page | null {
+  if (after === null || !(stream instanceof Channel) || stream.tail === null || stream.epoch !== after.epoch)
+    return null;
+  const page = stream.tail.after(after, stream.head, gateway.wheel.nowMs);
+  if (page === null) return null;
+  gateway.counts.tailReads++;
+  return new Page(page.outcome, page.encoders);
 }
 
 /** Whether a page that was read for one position holds all that another one is missing, from its place on. */
