@@ -10,6 +10,10 @@ export const LIMITS = {
   attributesBytesMax: 4 * 1024,
   /** One HTTP request's body, bytes. */
   requestBytesMax: 256 * 1024,
+  /** That of a push: 100,000 names of 50 characters are 5.3 MB. */
+  pushRequestBytesMax: 8 * 1024 * 1024,
+  /** Requests larger than requestBytesMax that a server holds at once; more are asked to come back. */
+  largeRequestsMax: 8,
   /** Topics one session may hold. */
   subscriptionsMax: 4096,
   /** Positions or subscriptions one frame may carry; a client with more sends further frames. */

@@ -1,47 +1,60 @@
-// The push API over HTTP: who asks, what is asked, within which quota; then push.ts or presence.ts. openapi.ts is its contract.
-import type { AppDefinition } from '../protocol/apps.ts';
+// The API over HTTP: who asks, and which command (commands.ts) a method and a path stand for. Parameters, query and body become the
+// command's one input. openapi.ts is the contract; openapi.test.ts holds the two together.
 import { RefusedError } from '../protocol/codes.ts';
-import { InvalidNameError, parseAccountId, parseDeviceId } from '../protocol/ids.ts';
-import type { Clock } from '../runtime/clock.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import { parseJsonBody } from '../runtime/http-body.ts';
-import { describeError } from '../runtime/http.ts';
 import type { HttpAnswer, HttpRequest, HttpRoute } from '../runtime/http.ts';
-import { StoreUnavailableError } from '../store/port.ts';
 import type { Authorizer } from './authorize.ts';
+import type { Commands } from './commands.ts';
 import { parseExactJson } from './exact-json.ts';
 import { openApiDocument } from './openapi.ts';
-import { accountPresence, devicePresence } from './presence.ts';
-import type { PresenceDeps } from './presence.ts';
-import type { Accepted, Pusher } from './push.ts';
-import type { Quotas } from './quota.ts';
-import { batchOf, headerKeyOf, parsePush } from './request.ts';
+import { headerKeyOf } from './request.ts';
 
 export interface ApiDeps {
   readonly authorizer: Authorizer;
-  readonly quotas: Quotas;
-  readonly pusher: Pusher;
-  readonly presence: PresenceDeps;
-  readonly clock: Clock;
+  readonly commands: Commands;
 }
 
-const STORE_RETRY_MS = 1000;
+type Row = readonly [method: HttpRoute['method'], path: string, op: string];
+
+/** Every path but the document's. */
+export const API_ROUTES: readonly Row[] = [
+  ['GET', '/v1/messages/{id}', 'message'],
+  ['DELETE', '/v1/messages/{id}', 'cancel'],
+  ['GET', '/v1/messages/{id}/deliveries', 'deliveries'],
+  ['GET', '/v1/messages/{id}/trace', 'message-trace'],
+  ['GET', '/v1/devices/{device}', 'device'],
+  ['GET', '/v1/devices/{device}/waiting', 'device-waiting'],
+  ['GET', '/v1/devices/{device}/trace', 'device-trace'],
+  ['GET', '/v1/accounts/{account}/devices', 'account-devices'],
+  ['GET', '/v1/topics/{topic}/subscribers', 'topic-subscribers'],
+  ['GET', '/v1/dead-letters', 'dead-letters'],
+  ['POST', '/v1/dead-letters/actions', 'dead-letters-act'],
+  ['GET', '/v1/dead-letters/actions/{id}', 'dead-letters-action'],
+  ['DELETE', '/v1/dead-letters/actions/{id}', 'dead-letters-stop'],
+  ['GET', '/v1/dead-letters/{id}', 'dead-letter'],
+  ['PUT', '/v1/groups/{group}', 'group-put'],
+  ['GET', '/v1/groups/{group}', 'group'],
+  ['DELETE', '/v1/groups/{group}', 'group-delete'],
+  ['GET', '/v1/groups/{group}/members', 'group-members'],
+  ['POST', '/v1/groups/{group}/members', 'group-change'],
+  ['GET', '/v1/ledger', 'ledger'],
+];
 
 export function apiRoutes(deps: ApiDeps): readonly HttpRoute[] {
   const document = JSON.stringify(openApiDocument);
   return [
-    { method: 'POST', path: '/v1/messages', handler: (request) => postMessages(deps, request) },
     {
-      method: 'GET',
-      path: '/v1/devices/{device}',
-      handler: (request) =>
-        asked(deps, request, (app) => devicePresence(deps.presence, app, parseDeviceId(request.params['device']))),
+      method: 'POST',
+      path: '/v1/messages',
+      bodyBytesMax: LIMITS.pushRequestBytesMax,
+      handler: (request) => push(deps, request),
     },
-    {
-      method: 'GET',
-      path: '/v1/accounts/{account}/devices',
-      handler: (request) =>
-        asked(deps, request, (app) => accountPresence(deps.presence, app, parseAccountId(request.params['account']))),
-    },
+    ...API_ROUTES.map(([method, path, op]): HttpRoute => ({
+      method,
+      path,
+      handler: (request) => ask(deps, request, op),
+    })),
     {
       method: 'GET',
       path: '/v1/openapi.json',
@@ -50,84 +63,30 @@ export function apiRoutes(deps: ApiDeps): readonly HttpRoute[] {
   ];
 }
 
-async function postMessages(deps: ApiDeps, request: HttpRequest): Promise<HttpAnswer> {
-  const app = await deps.authorizer.authorize(request.headers.authorization);
-  const body = parseJsonBody(request.bytes, request.headers, parseExactJson);
+async function push({ authorizer, commands }: ApiDeps, request: HttpRequest): Promise<HttpAnswer> {
+  const app = await authorizer.authorize(request.headers.authorization);
+  const input = parseJsonBody(request.bytes, request.headers, parseExactJson);
   const headerKey = headerKeyOf(request.headers['idempotency-key']);
-  const batch = batchOf(body);
-  if (batch === null) return { status: 202, body: await pushOne(deps, app, { value: body, at: '', headerKey }) };
-  if (headerKey !== null)
-    throw new RefusedError(
-      'invalid-request',
-      'Idempotency-Key: expected an idempotencyKey in each message of a batch',
-      {
-        field: 'Idempotency-Key',
-      },
-    );
-  return await pushBatch(deps, request, { app, batch });
+  return await commands.ask('push', { app, input, origin: null, headerKey, log: request.log });
 }
 
-/** Takes the quota only for what is well formed. */
-async function pushOne(
-  deps: ApiDeps,
-  app: AppDefinition,
-  message: { value: unknown; at: string; headerKey: string | null },
-): Promise<Accepted> {
-  const push = parsePush(message.value, message);
-  const waitMs = deps.quotas.take(app, deps.clock.monotonicMs());
-  if (waitMs !== null)
-    throw new RefusedError(
-      'rate-limited',
-      `expected at most ${app.quotas.messagesPerSecond} messages a second of app ${app.name}`,
-      { retryAfterMs: waitMs },
-    );
-  return await deps.pusher.push(app, push);
+async function ask({ authorizer, commands }: ApiDeps, request: HttpRequest, op: string): Promise<HttpAnswer> {
+  const app = await authorizer.authorize(request.headers.authorization);
+  return await commands.ask(op, { app, input: inputOf(request), origin: null, headerKey: null, log: request.log });
 }
 
-/** All in one tick, in their order; each succeeds or fails by itself. 202: all were accepted; 207: see the results. */
-async function pushBatch(
-  deps: ApiDeps,
-  request: HttpRequest,
-  { app, batch }: { app: AppDefinition; batch: readonly unknown[] },
-): Promise<HttpAnswer> {
-  const settled = await Promise.allSettled(
-    batch.map((value, i) => pushOne(deps, app, { value, at: `messages[${i}]`, headerKey: null })),
-  );
-  let refused = 0;
-  let retryAfterMs = 0;
-  const results = settled.map((outcome) => {
-    if (outcome.status === 'fulfilled') return outcome.value;
-    refused++;
-    const error: unknown = outcome.reason;
-    if (!(error instanceof RefusedError)) {
-      request.log.error({ err: error }, 'a message of a batch failed by a bug');
-      return { error: { code: 'internal', message: 'an error of the server' } };
-    }
-    retryAfterMs = Math.max(retryAfterMs, error.retryAfterMs ?? 0);
-    return { error: describeError(error) };
-  });
-  const body = { accepted: results.length - refused, refused, results };
-  if (refused === 0) return { status: 202, body };
-  if (retryAfterMs === 0) return { status: 207, body };
-  return { status: 207, body, headers: { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) } };
-}
-
-async function asked(
-  deps: ApiDeps,
-  request: HttpRequest,
-  answer: (app: AppDefinition) => Promise<unknown>,
-): Promise<HttpAnswer> {
-  const app = await deps.authorizer.authorize(request.headers.authorization);
-  try {
-    return { status: 200, body: await answer(app) };
-  } catch (error) {
-    if (error instanceof InvalidNameError)
-      throw new RefusedError('invalid-request', error.message, { field: error.field, cause: error });
-    if (error instanceof StoreUnavailableError)
-      throw new RefusedError('store-unavailable', 'the store did not answer', {
-        retryAfterMs: STORE_RETRY_MS,
-        cause: error,
+/** What stands in the path wins over the query and the body; a name given twice is refused. */
+function inputOf({ params, query, bytes, headers }: HttpRequest): Readonly<Record<string, unknown>> {
+  const body = parseJsonBody(bytes, headers, parseExactJson) ?? {};
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new RefusedError('invalid-request', 'body: expected a JSON object', { field: 'body' });
+  const input: Record<string, unknown> = { ...body };
+  for (const [name, value] of [...query, ...Object.entries(params)]) {
+    if (Object.hasOwn(input, name))
+      throw new RefusedError('invalid-request', `${name}: expected once, in the path, the query or the body`, {
+        field: name,
       });
-    throw error;
+    input[name] = value;
   }
+  return input;
 }

@@ -22,6 +22,9 @@ const TOKENS_REMEMBERED_MAX = 10_000;
 export interface Authorizer {
   /** The app of an Authorization header. Rejects with RefusedError: 'unauthenticated', or 'overloaded' before the first document. */
   authorize(header: string | undefined): Promise<AppDefinition>;
+  /** An app by its name; null: there is none, or no document yet. */
+  app(name: AppId): AppDefinition | null;
+  apps(): readonly AppDefinition[];
   /** Revision of the apps document in use; null before the first. */
   revision(): string | null;
   stop(): void;
@@ -69,6 +72,8 @@ export function openAuthorizer(options: {
       const credential = bearerOf(header);
       return apiKeyApp(known, credential) ?? (await tokenApp(known, credential, clock.nowMs()));
     },
+    app: (name) => known?.apps.get(name) ?? null,
+    apps: () => [...(known?.apps.values() ?? [])],
     revision: () => known?.revision ?? null,
     stop,
   };

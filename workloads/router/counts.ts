@@ -14,6 +14,19 @@ export interface RouterCounts {
   /** Messages by `class/target/outcome`; outcome is the answer's state, `duplicate`, or the error's code. */
   readonly messages: Map<string, number>;
   readonly hints: Record<HintOutcome, number>;
+  /** Jobs by `kind/outcome`: done, later, failed. */
+  readonly jobs: Map<string, number>;
+  readonly expansions: {
+    begun: number;
+    ended: number;
+    /** `again`: appended before by a run that was cut short. `dead`: its stream was full. `unknown`: never registered. */
+    readonly recipients: Record<'stored' | 'again' | 'dead' | 'unknown', number>;
+  };
+  /** Dead letters acted on, by `action/outcome`. */
+  readonly deadLetterActions: Map<string, number>;
+  /** Notices put as jobs, and those that the store did not take. */
+  notices: number;
+  noticesLost: number;
   /** Live topic messages not sent to a gateway that was behind. */
   liveMissed: number;
   /** Live messages handed to the router that owns their stream. */
@@ -27,6 +40,11 @@ export function newRouterCounts(): RouterCounts {
   return {
     messages: new Map(),
     hints: { taken: 0, slow: 0, 'not-here': 0, moved: 0, offline: 0, dropped: 0, failed: 0 },
+    jobs: new Map(),
+    expansions: { begun: 0, ended: 0, recipients: { stored: 0, again: 0, dead: 0, unknown: 0 } },
+    deadLetterActions: new Map(),
+    notices: 0,
+    noticesLost: 0,
     liveMissed: 0,
     liveForwarded: 0,
     storeFailures: 0,

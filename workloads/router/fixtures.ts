@@ -6,8 +6,11 @@ import { aLinkKey } from '../link/fixtures.ts';
 import { startLinkServer } from '../link/server.ts';
 import type { LinkServer } from '../link/server.ts';
 import type { AppDefinition } from '../protocol/apps.ts';
+import { messageIdAt } from '../protocol/ids.ts';
 import type { AccountId, AppId, BootId, DeviceId, GatewayName } from '../protocol/ids.ts';
 import type { Answer, AnswerMany, Command, DeliverDevice, DeliverMany, DeliverTopic, Reply } from '../protocol/link.ts';
+import { RECORD_DEFAULTS, encodeRecord } from '../protocol/record.ts';
+import type { MessageRecord } from '../protocol/record.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
@@ -18,7 +21,7 @@ import { routerSettings } from '../settings/router.ts';
 import { parseSettings } from '../settings/setting.ts';
 import { openStore } from '../store/open.ts';
 import { StoreUnavailableError } from '../store/port.ts';
-import type { RoleLease, Store } from '../store/port.ts';
+import type { DeadLetter, RoleLease, Store } from '../store/port.ts';
 import { startRouter } from './role.ts';
 import type { RouterSettings } from './role.ts';
 
@@ -110,6 +113,41 @@ export async function aDevice(store: Store, device: string, account = 'ada'): Pr
     accountDevicesMax: 64,
   });
   return device as DeviceId;
+}
+
+/** A message to the device that was dead-lettered, as a gateway does it. */
+export async function aDeadLetter(
+  store: Store,
+  device: string,
+  more: Partial<MessageRecord> = {},
+): Promise<DeadLetter> {
+  const id = messageIdAt(Date.now(), randomBytes(10));
+  const stream = { app: SHOP, kind: 'device', device: device as DeviceId, lane: 'normal' } as const;
+  const record = encodeRecord({
+    ...RECORD_DEFAULTS,
+    id,
+    publishedAtMs: Date.now(),
+    expiresAtMs: Date.now() + 3_600_000,
+    content: 'text',
+    attributes: new Uint8Array(0),
+    body: Buffer.from('poison'),
+    ...more,
+  });
+  await store.append([{ stream, messageId: id, record, expiresAtMs: 0 }]);
+  await store.settleEntries([
+    {
+      app: SHOP,
+      device: device as DeviceId,
+      lane: 'normal',
+      entry: { messageId: id },
+      state: 'dead',
+      generation: null,
+      reason: 'attempts',
+      attempts: 5,
+    },
+  ]);
+  const { letters } = await store.deadLetters(SHOP, { cursor: null, limit: 500, device: device as DeviceId });
+  return letters.find((letter) => letter.messageId === id)!;
 }
 
 export interface FakeGateway {

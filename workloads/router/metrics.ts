@@ -1,10 +1,14 @@
 // What a router counts, in a prom-client registry of its own (several routers may run in one process). The push path adds to plain numbers
 // (counts.ts); they are read when /metrics is asked. docs/metrics.md lists them.
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Histogram, Registry } from 'prom-client';
 import { METRIC } from '../protocol/metrics-names.ts';
 import type { RouterCounts } from './counts.ts';
+import type { Gauges } from './gauges.ts';
 import type { Hints } from './hints.ts';
 import type { LiveQueue } from './live-queue.ts';
+import { addApiMetrics } from './metrics-api.ts';
+import { PREFIX, counter, gauge } from './metric.ts';
+import type { Row } from './metric.ts';
 import type { RouterPeers } from './router-peers.ts';
 import type { Upkeep } from './upkeep.ts';
 
@@ -19,23 +23,16 @@ export interface MetricsSources {
   readonly hints: Hints;
   readonly live: LiveQueue;
   readonly upkeep: Upkeep;
+  readonly gauges: { read(): Gauges };
   readonly peers: { readonly current: Pick<RouterPeers, 'count' | 'linksUp'> | null };
 }
-
-type Row = readonly [labels: Readonly<Record<string, string>>, value: number];
-interface Named {
-  readonly name: string;
-  readonly help: string;
-  readonly labelNames?: readonly string[];
-}
-
-const PREFIX = 'pushcluster_router_';
 
 export function openMetrics(from: MetricsSources): RouterMetrics {
   const register = new Registry();
   addCounters(register, from);
   addLinkCounters(register, from.hints);
   addGauges(register, from);
+  addApiMetrics(register, from);
   const seconds = new Histogram({
     name: `${PREFIX}request_seconds`,
     help: 'Time from a request to its answer, by route and status.',
@@ -118,36 +115,4 @@ function addGauges(register: Registry, { hints, live, upkeep, peers }: MetricsSo
     }
     return [...sums].map(([gateway, value]): Row => [{ gateway }, value]);
   });
-}
-
-function counter(register: Registry, named: Named, read: () => readonly Row[]): void {
-  const { name, help, labelNames = [] } = named;
-  register.registerMetric(
-    new Counter({
-      name: PREFIX + name,
-      help,
-      labelNames: [...labelNames],
-      registers: [],
-      collect() {
-        this.reset();
-        for (const [labels, value] of read()) this.inc(labels, value);
-      },
-    }),
-  );
-}
-
-function gauge(register: Registry, named: Named, read: () => readonly Row[]): void {
-  const { name, help, labelNames = [] } = named;
-  register.registerMetric(
-    new Gauge({
-      name,
-      help,
-      labelNames: [...labelNames],
-      registers: [],
-      collect() {
-        this.reset();
-        for (const [labels, value] of read()) this.set(labels, value);
-      },
-    }),
-  );
 }

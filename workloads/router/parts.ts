@@ -9,6 +9,8 @@ import type { Log } from '../runtime/log.ts';
 import type { routerSettings } from '../settings/router.ts';
 import type { SettingsOf } from '../settings/setting.ts';
 import type { Store } from '../store/port.ts';
+import { openApiParts } from './api-parts.ts';
+import type { ApiParts } from './api-parts.ts';
 import { apiRoutes } from './api.ts';
 import { openAuthorizer } from './authorize.ts';
 import type { Authorizer } from './authorize.ts';
@@ -20,7 +22,6 @@ import { LiveQueue } from './live-queue.ts';
 import { openMetrics } from './metrics.ts';
 import type { RouterMetrics } from './metrics.ts';
 import { Owners } from './owners.ts';
-import { openPusher } from './push.ts';
 import { Quotas } from './quota.ts';
 import { RouterPeers } from './router-peers.ts';
 import { Stamps } from './stamps.ts';
@@ -53,6 +54,8 @@ export interface Parts {
   readonly peers: { current: RouterPeers | null };
   openPeers(linkAddress: string | null): RouterPeers;
   readonly upkeep: Upkeep;
+  /** Commands, jobs and what they need. */
+  readonly api: ApiParts;
   readonly metrics: RouterMetrics;
   readonly routes: ReturnType<typeof apiRoutes>;
 }
@@ -62,7 +65,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
   const bootId = randomBytes(9).toString('base64url') as BootId;
   const name = `router-${bootId}`;
   const counts = newRouterCounts();
-  const quotas = new Quotas();
+  const quotas = new Quotas(() => api.gauges.read().routers);
   const hints = openHints(settings, deps, { name, counts, onRoom: () => liveQueue.roomChanged() });
   const liveQueue = new LiveQueue({
     clock,
@@ -91,7 +94,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
     log,
     onApps: (apps) => quotas.keep(apps),
   });
-  const pusher = openPusher({ store, hints, live: livePath, clock, counts, random });
+  const api = openApiParts({ ...deps, authorizer, quotas, hints, live: livePath, counts });
   const upkeep = startUpkeep({ store, clock, log, random, counts });
   return {
     bootId,
@@ -118,8 +121,9 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
         onStoreFailure: () => void counts.storeFailures++,
       })),
     upkeep,
-    metrics: openMetrics({ counts, hints, live: liveQueue, upkeep, peers }),
-    routes: apiRoutes({ authorizer, quotas, pusher, presence: { store, gateways: hints.gateways }, clock }),
+    api,
+    metrics: openMetrics({ counts, hints, live: liveQueue, upkeep, peers, gauges: api.gauges }),
+    routes: apiRoutes({ authorizer, commands: api.commands }),
   };
 }
 

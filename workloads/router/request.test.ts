@@ -2,11 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { RefusedError } from '../protocol/codes.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { conflationKeyOf } from '../protocol/record.ts';
 import { BODY_DEPTH_MAX, parseExactJson } from './exact-json.ts';
 import { batchOf, headerKeyOf, parsePush } from './request.ts';
-import { ATTRIBUTE_FIELDS_MAX, BATCH_MESSAGES_MAX } from './schemas.ts';
+import type { Origin } from './request-content.ts';
+import { ATTRIBUTE_FIELDS_MAX, BATCH_MESSAGES_MAX, LIVE_RECIPIENTS_MAX, SCHEDULE_MS_MAX } from './schemas/message.ts';
 
-const parse = (value: unknown, headerKey: string | null = null) => parsePush(value, { at: '', headerKey });
+const parse = (value: unknown, headerKey: string | null = null) =>
+  parsePush(value, { at: '', headerKey, nowMs: NOW_MS });
+const NOW_MS = 1_800_000_000_000;
 const to = { target: { device: 'phone-1' } };
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
@@ -18,6 +22,10 @@ test('a message is read with its defaults', () => {
     lane: 'normal',
     ttlMs: null,
     content: 'json',
+    level: null,
+    deliver: { attemptsMax: 0, ackTimeoutMs: 0, idOnly: false, satisfiedByAny: false },
+    collapseKey: null,
+    due: null,
     key: null,
     fingerprint: '',
   });
@@ -36,6 +44,82 @@ test('targets, contents and attributes are read', () => {
   assert.deepEqual(JSON.parse(text(parse({ ...to, body: null, attributes }).attributes)), attributes);
 });
 
+test('lists have each name once; groups, and whose ack is enough', () => {
+  const target = (value: object) => parse({ target: value, text: 'a' });
+  assert.deepEqual(target({ devices: ['a', 'b', 'a'] }).target, { kind: 'devices', devices: ['a', 'b'] });
+  assert.deepEqual(target({ accounts: ['ada'] }).target, { kind: 'accounts', accounts: ['ada'] });
+  assert.deepEqual(target({ group: 'friends' }).target, { kind: 'group', group: 'friends' });
+  for (const value of [{ account: 'ada' }, { accounts: ['ada'] }, { group: 'friends' }]) {
+    assert.equal(target({ ...value, satisfiedBy: 'any' }).deliver.satisfiedByAny, true);
+    assert.equal(target({ ...value, satisfiedBy: 'all' }).deliver.satisfiedByAny, false);
+  }
+});
+
+test('a list has at most 100,000 names, a live one 1,000', () => {
+  const names = Array.from({ length: LIMITS.recipientsMax + 1 }, (_, i) => `device-${i}`);
+  const list = (count: number, more: object = {}) =>
+    parse({ target: { devices: names.slice(0, count) }, text: 'a', ...more }).target;
+  const most = list(LIMITS.recipientsMax);
+  assert.equal(most.kind === 'devices' && most.devices.length, LIMITS.recipientsMax);
+  assert.throws(() => list(LIMITS.recipientsMax + 1), { code: 'invalid-request', field: 'target.devices' });
+  assert.throws(() => list(0), { field: 'target.devices' });
+  list(LIVE_RECIPIENTS_MAX, { class: 'live' });
+  assert.throws(() => list(LIVE_RECIPIENTS_MAX + 1, { class: 'live' }), { field: 'target.devices' });
+});
+
+test('ways of delivery, keys and times are read', () => {
+  const deliver = { attemptsMax: 3, ackTimeoutMs: 10_000, idOnly: true };
+  const push = parse({ ...to, text: 'a', deliver, collapseKey: 'order-7', attributes: { level: 4 } });
+  assert.deepEqual(push.deliver, { ...deliver, satisfiedByAny: false });
+  assert.deepEqual([push.collapseKey, push.level], ['order-7', 4]);
+  const due = (when: object) => parse({ ...to, text: 'a', ...when }).due;
+  assert.deepEqual(due({ delayMs: 5000 }), { afterMs: 5000 });
+  assert.equal(due({ delayMs: 0 }), null);
+  assert.deepEqual(due({ delayMs: SCHEDULE_MS_MAX }), { afterMs: SCHEDULE_MS_MAX });
+  assert.deepEqual(due({ deliverAtMs: NOW_MS + SCHEDULE_MS_MAX }), { atMs: NOW_MS + SCHEDULE_MS_MAX });
+  assert.deepEqual(due({ deliverAtMs: 1 }), { atMs: 1 });
+});
+
+test('the conflation key stands first in the attributes, where gateways look for it', () => {
+  const push = parse({ ...to, text: 'a', class: 'live', conflationKey: 'EUR', attributes: { level: 2 } });
+  assert.equal(text(push.attributes), '{"conflationKey":"EUR","level":2}');
+  assert.equal(conflationKeyOf(push.attributes), 'EUR');
+  assert.throws(() => parse({ ...to, text: 'a', class: 'live', attributes: { conflationKey: 'EUR' } }), {
+    field: 'attributes.conflationKey',
+  });
+});
+
+test('who a client is stands in the attributes, and nobody can write it there', () => {
+  const from = { account: 'ada', device: 'phone-1' } as Origin;
+  const push = parsePush({ ...to, text: 'a' }, { at: '', headerKey: null, nowMs: NOW_MS, from });
+  assert.equal(text(push.attributes), '{"from":{"account":"ada","device":"phone-1"}}');
+  assert.throws(() => parse({ ...to, text: 'a', attributes: { from: { account: 'eve' } } }), {
+    field: 'attributes.from',
+  });
+});
+
+describe('half of a surrogate pair is refused', () => {
+  const half = '\ud83d';
+  const cases: readonly [field: string, value: object][] = [
+    ['text', { text: `a${half}` }],
+    ['body', { body: { a: [half] } }],
+    ['body', { body: { [half]: 1 } }],
+    ['body', { body: `\\\\${half}` }],
+    ['attributes', { text: 'a', attributes: { type: half } }],
+    ['idempotencyKey', { text: 'a', idempotencyKey: half }],
+    ['collapseKey', { text: 'a', collapseKey: half }],
+    ['conflationKey', { text: 'a', class: 'live', conflationKey: half }],
+  ];
+  for (const [field, value] of cases)
+    test(`in ${field}: ${JSON.stringify(value)}`, () => {
+      assert.throws(() => parse({ ...to, ...value }), { code: 'invalid-request', field });
+    });
+  test('a whole pair passes, and so does a text that only looks like half of one', () => {
+    assert.equal(text(parse({ ...to, text: '\ud83d\ude00' }).body), '\ud83d\ude00');
+    assert.equal(text(parse({ ...to, body: '\\ud83d' }).body), '"\\\\ud83d"');
+  });
+});
+
 describe('a message is refused, naming the field, what was expected and what came', () => {
   const fields = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`f${i}`, i]));
   const nested = (depth: number): unknown => (depth === 0 ? 1 : [nested(depth - 1)]);
@@ -45,7 +129,12 @@ describe('a message is refused, naming the field, what was expected and what cam
     ['without a target', { text: 'a' }, 'target', /^target: is missing/],
     ['with an unknown field', { ...to, text: 'a', extra: 1 }, 'extra', /^extra: is not a known field/],
     ['with an unknown target', { target: { user: 'a' }, text: 'a' }, 'target.user', /not a known field/],
-    ['with no target in it', { target: {}, text: 'a' }, 'target', /exactly one of device, account, topic and everyone/],
+    [
+      'with no target in it',
+      { target: {}, text: 'a' },
+      'target',
+      /exactly one of device, account, topic, everyone, devices, accounts, group/,
+    ],
     ['with two', { target: { device: 'a', account: 'b' }, text: 'a' }, 'target', /exactly one of/],
     ['with everyone: false', { target: { everyone: false }, text: 'a' }, 'target.everyone', /expected true, got false/],
     ['with a device of another type', { target: { device: 7 }, text: 'a' }, 'target.device', /a text, got 7/],
@@ -83,6 +172,44 @@ describe('a message is refused, naming the field, what was expected and what cam
       'idempotencyKey',
       /only with class durable/,
     ],
+    ['with half a list', { target: { devices: ['a', ''] }, text: 'a' }, 'target.devices[1]', /1–128/],
+    ['with a group that is no name', { target: { group: ' ' }, text: 'a' }, 'target.group', /1–128/],
+    [
+      'with one ack for a device',
+      { target: { device: 'a', satisfiedBy: 'any' }, text: 'a' },
+      'target.satisfiedBy',
+      /only with account, accounts or group/,
+    ],
+    ['with no attempt', { ...to, text: 'a', deliver: { attemptsMax: 0 } }, 'deliver.attemptsMax', /at least 1/],
+    [
+      'with too many attempts',
+      { ...to, text: 'a', deliver: { attemptsMax: 101 } },
+      'deliver.attemptsMax',
+      /at most 100/,
+    ],
+    [
+      'with too short a wait',
+      { ...to, text: 'a', deliver: { ackTimeoutMs: 99 } },
+      'deliver.ackTimeoutMs',
+      /at least 100/,
+    ],
+    ['with a delay past 30 days', { ...to, text: 'a', delayMs: SCHEDULE_MS_MAX + 1 }, 'delayMs', /at most/],
+    [
+      'with a time past 30 days',
+      { ...to, text: 'a', deliverAtMs: NOW_MS + SCHEDULE_MS_MAX + 1 },
+      'deliverAtMs',
+      /from now/,
+    ],
+    ['with two times', { ...to, text: 'a', deliverAtMs: 1, delayMs: 1 }, 'deliverAtMs', /one of/],
+    ['with a long collapse key', { ...to, text: 'a', collapseKey: 'k'.repeat(129) }, 'collapseKey', /at most 128/],
+    ['live and scheduled', { ...to, text: 'a', class: 'live', delayMs: 1 }, 'delayMs', /only with class durable/],
+    ['live with attempts', { ...to, text: 'a', class: 'live', deliver: {} }, 'deliver', /only with class durable/],
+    [
+      'durable with a conflation key',
+      { ...to, text: 'a', conflationKey: 'k' },
+      'conflationKey',
+      /only with class live/,
+    ],
     ['nested too deep', { ...to, body: nested(BODY_DEPTH_MAX + 1) }, 'body', /at most 64 levels/],
   ];
   for (const [title, value, field, message] of cases)
@@ -98,7 +225,7 @@ describe('a message is refused, naming the field, what was expected and what cam
       );
     });
   test('also as one of a batch, by its place', () => {
-    assert.throws(() => parsePush({ ...to, text: 1 }, { at: 'messages[3]', headerKey: null }), {
+    assert.throws(() => parsePush({ ...to, text: 1 }, { at: 'messages[3]', headerKey: null, nowMs: NOW_MS }), {
       field: 'messages[3].text',
       message: 'messages[3].text: expected a text, got 1',
     });
@@ -145,6 +272,11 @@ test('the fingerprint tells apart what differs, and nothing else', () => {
     print({ lane: 'high' }),
     print({ ttlMs: 5 }),
     print({ attributes: { level: 1 } }),
+    print({ delayMs: 5 }),
+    print({ collapseKey: 'c' }),
+    print({ deliver: { idOnly: true } }),
+    print({ target: { account: 'phone-1', satisfiedBy: 'any' } }),
+    print({ target: { devices: ['phone-1'] } }),
     parse({ ...to, bytes: 'YQ==', idempotencyKey: 'k' }).fingerprint,
   ];
   assert.equal(new Set(prints).size, prints.length);

@@ -1,22 +1,26 @@
-// Unknown JSON → a push that can be stored or sent, or a RefusedError that names the field. Pure. api.ts parses with it; push.ts takes
-// what comes out.
+// Unknown JSON → a push that can be stored or sent, or a RefusedError that names the field. Pure. commands/push.ts parses with it; push.ts
+// takes what comes out. request-target.ts and request-content.ts do their parts.
 import { hash } from 'node:crypto';
 import { Ajv } from 'ajv';
 import { RefusedError } from '../protocol/codes.ts';
-import { InvalidNameError, TOPIC_ALL, parseAccountId, parseDeviceId, parseTopicName } from '../protocol/ids.ts';
-import type { AccountId, DeviceId, TopicName } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { Content } from '../protocol/record.ts';
 import { LANE_DEFAULT } from '../protocol/streams.ts';
 import type { Lane } from '../protocol/streams.ts';
-import { BODY_DEPTH_MAX, isDeeperThan } from './exact-json.ts';
+import { assertWellFormed, parseAttributes, parseContent } from './request-content.ts';
+import type { ContentJson, Origin } from './request-content.ts';
+import { parseTarget } from './request-target.ts';
+import type { Target, TargetJson } from './request-target.ts';
 import { describeFault } from './schema-faults.ts';
-import { BATCH_MESSAGES_MAX, messageSchema } from './schemas.ts';
+import { BATCH_MESSAGES_MAX, LIVE_RECIPIENTS_MAX, SCHEDULE_MS_MAX, messageSchema } from './schemas/message.ts';
 
-export type Target =
-  | { readonly kind: 'device'; readonly device: DeviceId }
-  | { readonly kind: 'account'; readonly account: AccountId }
-  | { readonly kind: 'topic'; readonly topic: TopicName };
+/** How deliveries are to go; zeros: as the gateway does by default. */
+export interface Deliver {
+  readonly attemptsMax: number;
+  readonly ackTimeoutMs: number;
+  readonly idOnly: boolean;
+  readonly satisfiedByAny: boolean;
+}
 
 export interface Push {
   readonly target: Target;
@@ -28,54 +32,76 @@ export interface Push {
   readonly body: Uint8Array;
   /** A JSON object as text; empty when there are none. */
   readonly attributes: Uint8Array;
+  /** 0–9; null: not said. */
+  readonly level: number | null;
+  readonly deliver: Deliver;
+  readonly collapseKey: string | null;
+  /** When it is to be sent: `atMs` since 1970 or so long after it was accepted. Null: at once. */
+  readonly due: { readonly atMs: number } | { readonly afterMs: number } | null;
   readonly key: string | null;
   /** Names this request among those of one key; empty without a key. */
   readonly fingerprint: string;
 }
 
-interface MessageJson {
-  readonly target: { readonly device?: string; readonly account?: string; readonly topic?: string };
+interface MessageJson extends ContentJson {
+  readonly target: TargetJson;
   readonly class?: 'durable' | 'live';
   readonly lane?: Lane;
   readonly ttlMs?: number;
-  readonly body?: unknown;
-  readonly text?: string;
-  readonly bytes?: string;
-  readonly attributes?: object;
+  readonly attributes?: { readonly level?: number };
+  readonly deliver?: { readonly attemptsMax?: number; readonly ackTimeoutMs?: number; readonly idOnly?: boolean };
+  readonly collapseKey?: string;
+  readonly conflationKey?: string;
+  readonly deliverAtMs?: number;
+  readonly delayMs?: number;
   readonly idempotencyKey?: string;
+}
+
+export interface ParsePushOptions {
+  /** Where it stands in the request (`messages[3]`), empty when it is the whole. */
+  readonly at: string;
+  /** The Idempotency-Key header. */
+  readonly headerKey: string | null;
+  /** ms since 1970, to bound `deliverAtMs`. */
+  readonly nowMs: number;
+  /** The client that sends it; null: the business. */
+  readonly from?: Origin | null;
 }
 
 const ajv = new Ajv({ strict: true, strictRequired: false, allowUnionTypes: true, ownProperties: true });
 const isMessage = ajv.compile<MessageJson>(messageSchema);
-const CONTENTS = ['body', 'text', 'bytes'] as const;
-const NOTHING = new Uint8Array(0);
-const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
-/**
- * One message.
- * @param options.at where it stands in the request (`messages[3]`), empty when it is the whole
- * @param options.headerKey the Idempotency-Key header
- */
-export function parsePush(value: unknown, options: { at: string; headerKey: string | null }): Push {
+/** One message. Throws RefusedError. */
+export function parsePush(value: unknown, options: ParsePushOptions): Push {
   const { at } = options;
   if (!isMessage(value)) throw faultOf(value, at);
   const field = (name: string): string => (at === '' ? name : `${at}.${name}`);
-  if (CONTENTS.filter((name) => value[name] !== undefined).length !== 1)
-    throw invalid(field('body'), 'expected exactly one of body, text and bytes');
-  const target = parseTarget(value.target, field('target'));
+  const { target, satisfiedByAny } = parseTarget(value.target, field('target'));
   const kind = value.class ?? 'durable';
   const key = keyOf(value, options.headerKey, field('idempotencyKey'));
-  if (value.lane !== undefined && target.kind === 'topic')
-    throw invalid(field('lane'), 'expected only with device or account; a topic has one stream');
-  if (kind === 'live' && key !== null)
-    throw invalid(field('idempotencyKey'), 'expected only with class durable; live messages are not stored');
+  assertFits(value, { target, live: kind === 'live', key }, field);
   const { content, body } = parseContent(value, field);
-  const attributes = value.attributes === undefined ? NOTHING : Buffer.from(JSON.stringify(value.attributes));
-  if (attributes.length > LIMITS.attributesBytesMax)
-    throw tooLarge(field('attributes'), LIMITS.attributesBytesMax, attributes.length);
-  const push = { target, class: kind, lane: value.lane ?? LANE_DEFAULT, ttlMs: value.ttlMs ?? null, content, body };
-  const fingerprint = key === null ? '' : fingerprintOf({ ...push, attributes, lane: value.lane ?? null });
-  return { ...push, attributes, key, fingerprint };
+  const { attributes: given, conflationKey, deliver = {} } = value;
+  const attributes = parseAttributes(given, { conflationKey, from: options.from ?? null }, field('attributes'));
+  const push = {
+    target,
+    class: kind,
+    lane: value.lane ?? LANE_DEFAULT,
+    ttlMs: value.ttlMs ?? null,
+    content,
+    body,
+    attributes,
+    level: given?.level ?? null,
+    deliver: {
+      attemptsMax: deliver.attemptsMax ?? 0,
+      ackTimeoutMs: deliver.ackTimeoutMs ?? 0,
+      idOnly: deliver.idOnly ?? false,
+      satisfiedByAny,
+    },
+    collapseKey: value.collapseKey ?? null,
+    due: dueOf(value, options.nowMs, field),
+  };
+  return { ...push, key, fingerprint: key === null ? '' : fingerprintOf({ ...push, lane: value.lane ?? null }) };
 }
 
 /** The messages of a batch, not yet looked into; null when the value is not a batch. Throws RefusedError. */
@@ -106,20 +132,6 @@ function faultOf(value: unknown, at: string): RefusedError {
   return new RefusedError('invalid-request', message, { field: field === '' ? 'body' : field });
 }
 
-function parseTarget(target: MessageJson['target'], at: string): Target {
-  try {
-    if (target.device !== undefined) return { kind: 'device', device: parseDeviceId(target.device, `${at}.device`) };
-    if (target.account !== undefined)
-      return { kind: 'account', account: parseAccountId(target.account, `${at}.account`) };
-    if (target.topic !== undefined) return { kind: 'topic', topic: parseTopicName(target.topic, `${at}.topic`) };
-    return { kind: 'topic', topic: TOPIC_ALL };
-  } catch (error) {
-    if (error instanceof InvalidNameError)
-      throw new RefusedError('invalid-request', error.message, { field: error.field, cause: error });
-    throw error;
-  }
-}
-
 function keyOf(message: MessageJson, headerKey: string | null, field: string): string | null {
   const own = message.idempotencyKey ?? null;
   if (own !== null && headerKey !== null && own !== headerKey)
@@ -127,34 +139,44 @@ function keyOf(message: MessageJson, headerKey: string | null, field: string): s
   return own ?? headerKey;
 }
 
-function parseContent(message: MessageJson, field: (name: string) => string): { content: Content; body: Uint8Array } {
-  if (message.text !== undefined) return bounded('text', Buffer.from(message.text), field('text'));
-  if (message.bytes !== undefined) {
-    const { bytes } = message;
-    if (bytes.length % 4 !== 0 || !BASE64.test(bytes))
-      throw invalid(field('bytes'), 'expected base64 with its padding');
-    return bounded('bytes', Buffer.from(bytes, 'base64'), field('bytes'));
-  }
-  if (isDeeperThan(message.body, BODY_DEPTH_MAX))
-    throw invalid(field('body'), `expected at most ${BODY_DEPTH_MAX} levels of lists and objects`);
-  return bounded('json', Buffer.from(JSON.stringify(message.body)), field('body'));
+/** What a schema cannot say: which fields go with which target and class. */
+function assertFits(
+  message: MessageJson,
+  { target, live, key }: { target: Target; live: boolean; key: string | null },
+  field: (name: string) => string,
+): void {
+  const only = (name: keyof MessageJson, rule: string): void => {
+    if (message[name] !== undefined) throw invalid(field(name), `expected only with ${rule}`);
+  };
+  if (target.kind === 'topic') only('lane', 'device or account; a topic has one stream');
+  if (live && key !== null)
+    throw invalid(field('idempotencyKey'), 'expected only with class durable; live messages are not stored');
+  if (live) {
+    for (const name of ['collapseKey', 'deliverAtMs', 'delayMs', 'deliver'] as const)
+      only(name, 'class durable; live messages are not stored');
+    const named = target.kind === 'devices' ? target.devices : target.kind === 'accounts' ? target.accounts : [];
+    if (named.length > LIVE_RECIPIENTS_MAX)
+      throw invalid(
+        `${field('target')}.${target.kind}`,
+        `expected at most ${LIVE_RECIPIENTS_MAX} names with class live, got ${named.length}`,
+      );
+  } else only('conflationKey', 'class live; collapseKey does it for durable messages');
+  for (const name of ['idempotencyKey', 'collapseKey', 'conflationKey'] as const)
+    if (message[name] !== undefined) assertWellFormed(message[name], field(name));
 }
 
-function bounded(content: Content, body: Buffer, field: string): { content: Content; body: Uint8Array } {
-  if (body.length <= LIMITS.bodyBytesMax) return { content, body };
-  throw tooLarge(field, LIMITS.bodyBytesMax, body.length);
+function dueOf(message: MessageJson, nowMs: number, field: (name: string) => string): Push['due'] {
+  const { deliverAtMs, delayMs } = message;
+  if (deliverAtMs !== undefined && delayMs !== undefined)
+    throw invalid(field('deliverAtMs'), 'expected one of deliverAtMs and delayMs');
+  if (delayMs !== undefined) return delayMs === 0 ? null : { afterMs: delayMs };
+  if (deliverAtMs === undefined) return null;
+  if (deliverAtMs <= nowMs + SCHEDULE_MS_MAX) return { atMs: deliverAtMs };
+  throw invalid(field('deliverAtMs'), `expected at most ${SCHEDULE_MS_MAX} ms from now, got ${deliverAtMs - nowMs}`);
 }
 
 /** 128 bits over everything that makes two requests the same message. */
-function fingerprintOf(message: {
-  readonly target: Target;
-  readonly class: string;
-  readonly lane: Lane | null;
-  readonly ttlMs: number | null;
-  readonly content: Content;
-  readonly body: Uint8Array;
-  readonly attributes: Uint8Array;
-}): string {
+function fingerprintOf(message: Omit<Push, 'key' | 'fingerprint' | 'lane'> & { readonly lane: Lane | null }): string {
   const { body, attributes, ...rest } = message;
   const head = Buffer.from(`${JSON.stringify(rest)}\n${attributes.length}\n`);
   return hash('sha256', Buffer.concat([head, attributes, body]), 'base64url').slice(0, 22);
@@ -162,7 +184,4 @@ function fingerprintOf(message: {
 
 function invalid(field: string, problem: string): RefusedError {
   return new RefusedError('invalid-request', `${field}: ${problem}`, { field });
-}
-function tooLarge(field: string, most: number, got: number): RefusedError {
-  return new RefusedError('too-large', `${field}: expected at most ${most} bytes, got ${got}`, { field });
 }

@@ -82,6 +82,7 @@ class RunningRouter implements RunningRole {
     await this.#parts.peers.current?.stop('close');
     await this.#links?.stop();
     await this.#http?.close(STOP_GRACE_MS);
+    await this.#parts.api.stop();
     this.#endParts('close');
     await this.#admin?.close(1000);
   }
@@ -91,6 +92,7 @@ class RunningRouter implements RunningRole {
     this.#admin?.kill();
     this.#links?.kill();
     void this.#parts.peers.current?.stop('kill');
+    void this.#parts.api.stop();
     this.#endParts('kill');
   }
 

@@ -19,12 +19,8 @@ export function describeFault(error: ErrorObject, root: unknown, at: string): Fa
       return fault(within(params['additionalProperty']), 'is not a known field');
     case 'propertyNames':
       return fault(within(params['propertyName']), 'expected a shorter name');
-    case 'minProperties':
     case 'maxProperties':
-      return fault(
-        place,
-        place.endsWith('target') ? TARGET_RULE : `expected at most ${String(params['limit'])} fields`,
-      );
+      return fault(place, `expected at most ${String(params['limit'])} fields`);
     default:
       return fault(
         place,
@@ -32,8 +28,6 @@ export function describeFault(error: ErrorObject, root: unknown, at: string): Fa
       );
   }
 }
-
-const TARGET_RULE = 'expected exactly one of device, account, topic and everyone';
 
 function fault(field: string, problem: string): Fault {
   return { field, message: `${field === '' ? 'body' : field}: ${problem}` };

@@ -42,6 +42,8 @@ export interface HttpRoute {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** `/v1/devices/{device}`; a parameter matches one part. GET answers HEAD too. */
   readonly path: string;
+  /** Default: the server's. Of bodies larger than that one, LIMITS.largeRequestsMax are held at once; more answer 503. */
+  readonly bodyBytesMax?: number;
   readonly handler: HttpHandler;
 }
 
@@ -94,6 +96,8 @@ interface Serving {
   readonly table: RouteTable;
   readonly server: Server;
   inFlight: number;
+  /** Of them, those with large bodies. */
+  large: number;
   closing: boolean;
 }
 
@@ -105,7 +109,14 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   const server = createServer({ requestTimeout, headersTimeout, connectionsCheckingInterval });
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.maxHeadersCount = 100;
-  const serving: Serving = { options, table: new RouteTable(options.routes), server, inFlight: 0, closing: false };
+  const serving: Serving = {
+    options,
+    table: new RouteTable(options.routes),
+    server,
+    inFlight: 0,
+    large: 0,
+    closing: false,
+  };
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     serve(serving, request, response).catch((error: unknown) => {
       options.log.error({ problem: String(error) }, 'request could not be answered');
@@ -176,11 +187,29 @@ async function handle(
   if (match.kind === 'method-not-allowed')
     return { ...errorAnswer(match.error, trace.traceId, options.log), headers: { allow: match.allow } };
   trace.at.route = match.route.path;
-  const bytes = await readBody(request, options.bodyBytesMax ?? LIMITS.requestBytesMax);
-  const { params } = match;
-  return await match.route.handler(
-    new ReceivedRequest({ method, path, params, headers, traceId: trace.traceId, bytes, url, parentLog: options.log }),
-  );
+  const { params, route } = match;
+  const bytesMax = options.bodyBytesMax ?? LIMITS.requestBytesMax;
+  const isLarge = route.bodyBytesMax !== undefined && mayBeLarger(request, bytesMax);
+  if (isLarge && serving.large >= LIMITS.largeRequestsMax)
+    throw new RefusedError('overloaded', `expected at most ${LIMITS.largeRequestsMax} large requests under way`, {
+      retryAfterMs: SHED_RETRY_MS,
+    });
+  if (isLarge) serving.large++;
+  try {
+    const bytes = await readBody(request, isLarge ? Math.max(bytesMax, route.bodyBytesMax) : bytesMax);
+    const { traceId } = trace;
+    return await route.handler(
+      new ReceivedRequest({ method, path, params, headers, traceId, bytes, url, parentLog: options.log }),
+    );
+  } finally {
+    if (isLarge) serving.large--;
+  }
+}
+
+/** By what its headers say; one that does not tell its length may be. */
+function mayBeLarger({ headers }: IncomingMessage, bytesMax: number): boolean {
+  const declared = headers['content-length'];
+  return declared === undefined ? headers['transfer-encoding'] !== undefined : Number(declared) > bytesMax;
 }
 
 interface Received {

@@ -1,0 +1,109 @@
+// What stands behind the API, wired: the push path, jobs and their handlers, results, dead letters, groups, the ledger, and the table of
+// commands over all of it. parts.ts has the router's other parts.
+import type { Clock } from '../runtime/clock.ts';
+import type { Log } from '../runtime/log.ts';
+import type { JobKind, Store } from '../store/port.ts';
+import type { Authorizer } from './authorize.ts';
+import { cancelLists } from './cancel.ts';
+import { ClientRates } from './client-rate.ts';
+import { Commands } from './commands.ts';
+import { clientCommands } from './commands/client.ts';
+import { deadLetterCommands } from './commands/dead-letters.ts';
+import { deviceCommands } from './commands/devices.ts';
+import { groupCommands } from './commands/groups.ts';
+import { ledgerCommands } from './commands/ledger.ts';
+import { messageCommands } from './commands/messages.ts';
+import { pushCommand } from './commands/push.ts';
+import type { RouterCounts } from './counts.ts';
+import { walkLetters } from './dead-letters.ts';
+import type { DeadLettersOptions } from './dead-letters.ts';
+import { expandLists } from './expansion.ts';
+import { watchGauges } from './gauges.ts';
+import type { Gauges } from './gauges.ts';
+import type { Hints } from './hints.ts';
+import { startJobs } from './jobs.ts';
+import type { JobHandler } from './jobs.ts';
+import { Ledgers } from './ledger.ts';
+import type { LivePath } from './live-path.ts';
+import { DeviceSender } from './push/devices.ts';
+import { openIds } from './push/ids.ts';
+import { Notices } from './push/notices.ts';
+import { sendScheduled } from './push/scheduled.ts';
+import { openPusher } from './push.ts';
+import type { Quotas } from './quota.ts';
+import { Results } from './results.ts';
+
+export interface ApiPartsOptions {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** 0 ≤ x < 1 */
+  readonly random: () => number;
+  readonly authorizer: Authorizer;
+  readonly quotas: Quotas;
+  readonly hints: Hints;
+  readonly live: Pick<LivePath, 'toTopic' | 'toDevice'>;
+  readonly counts: RouterCounts;
+}
+
+export interface ApiParts {
+  readonly commands: Commands;
+  readonly gauges: { read(): Gauges };
+  /** Who runs jobs of a kind that is not the API's own (`notice`). */
+  handle(kind: JobKind, handler: JobHandler): void;
+  /** There may be a job to run now. */
+  poke(): void;
+  /** Resolves when the jobs under way have ended or are put back. */
+  stop(): Promise<void>;
+}
+
+export function openApiParts(options: ApiPartsOptions): ApiParts {
+  const { store, clock, log, random, authorizer, hints, counts, quotas, live } = options;
+  const onJob = (): void => jobs.poke();
+  const newId = openIds(clock);
+  const nowMs = (): number => clock.nowMs();
+  const notices = new Notices({ store, appOf: (app) => authorizer.app(app), nowMs, counts, onPut: onJob });
+  const sender = new DeviceSender({ store, hints, notices, counts });
+  const pusher = openPusher({ store, hints, live, sender, newId, counts, random, onJob });
+  const deadLetters: DeadLettersOptions = {
+    store,
+    hints,
+    newId,
+    nowMs,
+    monotonicMs: () => clock.monotonicMs(),
+    counts,
+    onJob,
+  };
+  const handlers: { [K in JobKind]?: JobHandler } = {
+    expand: expandLists({ store, hints, notices, counts }),
+    send: sendScheduled({ store, hints, sender, onJob }),
+    cancel: cancelLists({ store, onJob }),
+    'dead-letters': walkLetters(deadLetters),
+  };
+  const jobs = startJobs({ store, handlers, clock, log, random, counts });
+  const ledgers = new Ledgers(store, clock);
+  const gauges = watchGauges({ store, ledgers, apps: () => authorizer.apps(), clock, log, random, counts });
+  const results = new Results(store, () => clock.monotonicMs());
+  const trace = { store, hints, results };
+  const push = { quotas, pusher, ledgers, clock };
+  return {
+    commands: new Commands({
+      business: {
+        push: pushCommand(push),
+        ...messageCommands({ results, cancel: { store, onJob }, trace }),
+        ...deviceCommands({ presence: { store, gateways: hints.gateways }, trace, store }),
+        ...deadLetterCommands(deadLetters),
+        ...groupCommands(store),
+        ...ledgerCommands(ledgers),
+      },
+      client: clientCommands({ ...push, store, rates: new ClientRates() }),
+    }),
+    gauges,
+    handle: (kind, handler) => void (handlers[kind] = handler),
+    poke: onJob,
+    async stop() {
+      gauges.stop();
+      await jobs.stop();
+    },
+  };
+}
