@@ -144,6 +144,7 @@ function openKubelet(kube: MemoryKube, dir: string, options: EmbeddedOptions): E
 
 /** Ports a person can remember; replicas of registry and router after the first take any. */
 function portsOf(role: RoleName, ordinal: number, base: number): Readonly<Record<string, string>> {
+  if (role === 'drainer') return {};
   if (role === 'gateway') return { PUSHCLUSTER_CLIENT_PORT: base === 0 ? '0' : String(base + 10 + ordinal) };
   const fixed = role === 'router' ? base + 1 : base + 2;
   return { PUSHCLUSTER_HTTP_PORT: base === 0 || ordinal > 0 ? '0' : String(fixed) };

@@ -28,7 +28,9 @@ export interface PodSpec {
   }[];
 }
 
-export type RoleName = 'gateway' | 'registry' | 'router';
+export const ROLE_NAMES = ['gateway', 'registry', 'router', 'drainer'] as const;
+export type RoleName = (typeof ROLE_NAMES)[number];
+const MAIN = new RegExp(`workloads/(${ROLE_NAMES.join('|')})/main\\.(?:js|ts)`);
 /** Secret name → key → text. */
 export type Secrets = ReadonlyMap<string, Readonly<Record<string, string>>>;
 
@@ -47,7 +49,7 @@ export function planPod(
 ): PodPlan {
   const container = spec.containers[0];
   const command = [...(container?.command ?? []), ...(container?.args ?? [])].join(' ');
-  const role = /workloads\/(gateway|registry|router)\/main\.(?:js|ts)/.exec(command)?.[1] as RoleName | undefined;
+  const role = MAIN.exec(command)?.[1] as RoleName | undefined;
   const env: Record<string, string> = {};
   for (const variable of container?.env ?? []) {
     const value = valueOf(variable, pod, secrets);

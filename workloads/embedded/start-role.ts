@@ -1,6 +1,7 @@
 // Starts a role in this process from a pod's environment, the way its own main.ts does in a pod: parse settings, open keys, store
 // and bus, start. kubelet.ts calls it. Each start has handles of its own, and what it opened is closed with it.
 import type { Bus } from '../bus/port.ts';
+import { startDrainer } from '../drainer/role.ts';
 import { startGateway } from '../gateway/role.ts';
 import { startRegistry } from '../registry/role.ts';
 import { startRouter } from '../router/role.ts';
@@ -10,6 +11,7 @@ import { openKeys } from '../runtime/credentials.ts';
 import type { Log } from '../runtime/log.ts';
 import type { RunningRole } from '../runtime/role.ts';
 import { commonSettings } from '../settings/common.ts';
+import { drainerSettings } from '../settings/drainer.ts';
 import { gatewaySettings } from '../settings/gateway.ts';
 import { registrySettings } from '../settings/registry.ts';
 import { routerSettings } from '../settings/router.ts';
@@ -43,6 +45,8 @@ export async function startRole(
         return startGateway(parseSettings(gatewaySettings, env, readFile), { ...shared, bus });
       case 'registry':
         return startRegistry(parseSettings(registrySettings, env, readFile), { ...shared, config });
+      case 'drainer':
+        return startDrainer(parseSettings(drainerSettings, env, readFile), shared);
       case 'router':
         return startRouter(parseSettings(routerSettings, env, readFile), { ...shared, config });
     }
