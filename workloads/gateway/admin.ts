@@ -62,7 +62,7 @@ export function stateOf(gateway: Gateway): GatewayState {
     intakePaused: false,
     drainers: gateway.state.peers('drainer').length,
     backlogs: gateway.backlog.sessions,
-    provisional: 0,
+    provisional: gateway.provisional.size,
   };
 }
 

@@ -18,6 +18,7 @@ import { checkRoutes } from './route-check.ts';
 import { SessionBacklog } from './session-backlog.ts';
 import type { StartKnown } from './start.ts';
 import { PAGE_ENTRIES, isOtherLog, refOf } from './stream-reader.ts';
+import { windowOf } from './window.ts';
 
 type Later = { readonly kind: 'later'; readonly retryAfterMs: number };
 type Paged = Later | { readonly kind: 'written'; readonly outcome: PageOutcome; readonly sent: number };
@@ -25,6 +26,7 @@ type Paged = Later | { readonly kind: 'written'; readonly outcome: PageOutcome; 
 /** First pages that sessions may save up while nobody comes. */
 const BURST_SECONDS = 1;
 const PULL_AGAIN_MS = 500;
+const PULL_STORE_AWAY_MS = 5000;
 const CONFIRM_AGAIN_MS = 1000;
 
 export class Backlog {
@@ -117,7 +119,8 @@ export class Backlog {
 
   /** The client asks for what it missed of one stream. */
   async pull(connection: Connection, { id, stream, max }: PullFrame): Promise<void> {
-    const { backlog } = connection.session!;
+    const { backlog, provisional } = connection.session!;
+    if (provisional) return refusePull(connection, id, { code: 'store-unavailable', retryAfterMs: PULL_STORE_AWAY_MS });
     const cursor = connection.session!.find(stream);
     const reason = cursor === null ? null : (backlog?.reasonOf(cursor) ?? null);
     const answer = (sent: number, left: boolean): void => connection.send({ type: 'pulled', id, stream, sent, left });
@@ -150,7 +153,9 @@ export class Backlog {
 
   async #feed(backlog: SessionBacklog, cursor: Cursor): Promise<void> {
     const { wheel, counts } = this.#gateway;
-    const done = await this.#page(backlog, cursor, PAGE_ENTRIES);
+    // A slow client is given what it may have under way: what is read beyond that is read in vain.
+    const room = windowOf(this.#gateway, backlog.connection) - cursor.out;
+    const done = await this.#page(backlog, cursor, Math.max(1, Math.min(PAGE_ENTRIES, room)));
     if (done === null) return;
     if (done.kind === 'later') {
       counts.backlogPutOff++;

@@ -3,24 +3,21 @@
 import type { CloseName } from '../protocol/codes.ts';
 import { PROTOCOL_VERSION } from '../protocol/frames.ts';
 import type { HelloFrame } from '../protocol/frames.ts';
-import { TOPIC_ALL } from '../protocol/ids.ts';
-import { LIMITS } from '../protocol/limits.ts';
 import type { StreamName } from '../protocol/streams.ts';
 import { verifyTicket, verifyToken } from '../runtime/credentials.ts';
-import type { OpenedSession } from '../store/port.ts';
 import { StoreUnavailableError } from '../store/port.ts';
 import type { Turn } from './admission.ts';
-import { missingOf } from './backlog-plan.ts';
 import type { Connection } from './connection.ts';
-import { closeReplaced } from './deliver.ts';
 import type { Gateway } from './gateway.ts';
+import { askStore, missingEntries, tellReplaced, withEveryone } from './open-session.ts';
+import type { Opened, Opening } from './open-session.ts';
 import { enliven, openStreams } from './recovery.ts';
 import type { OpenedStream } from './recovery.ts';
 import { Session } from './session.ts';
 import type { Permission } from './session.ts';
 import type { Place } from './start.ts';
 import { streamRequests } from './stream-requests.ts';
-import { makeTicket } from './tickets.ts';
+import { welcomeClient } from './welcome.ts';
 
 export interface Refusal {
   readonly close: CloseName;
@@ -34,8 +31,8 @@ interface Attempt {
   /** By ticket: the generation it names. */
   resumes: number | null;
   /** By token: id and end, to register a device that the store does not know. */
-  token: { readonly id: string; readonly expiresAtMs: number } | null;
-  opened: Extract<OpenedSession, { kind: 'opened' }> | null;
+  token: Opening['token'];
+  opened: Opened | null;
   streams: readonly OpenedStream[];
 }
 type Step = (attempt: Attempt) => Refusal | null | Promise<Refusal | null>;
@@ -65,13 +62,30 @@ export async function connect(gateway: Gateway, connection: Connection, hello: H
       if (!isOpening(connection)) break;
     }
   } catch (error) {
-    const isStoreAway = error instanceof StoreUnavailableError;
-    if (isStoreAway) gateway.log.warn({ problem: error.message }, 'session not opened');
-    else gateway.log.error({ err: error }, 'session not opened by a bug');
-    connection.close(isStoreAway ? 'storeUnavailable' : 'internal');
+    if (error instanceof StoreUnavailableError) openWithoutStore(attempt, error);
+    else {
+      gateway.log.error({ err: error }, 'session not opened by a bug');
+      connection.close('internal');
+    }
   } finally {
     forgetAttempt(attempt);
   }
+}
+
+/** The store is away: the signature is enough (R13), unless a setting says otherwise. */
+function openWithoutStore(attempt: Attempt, error: StoreUnavailableError): void {
+  const { gateway, connection, hello, opened, resumes } = attempt;
+  if (!isOpening(connection)) return;
+  gateway.log.debug({ problem: error.message }, 'session not opened in the store');
+  const refusal: CloseName | null =
+    gateway.settings.failOpen === 'yes'
+      ? gateway.provisional.open(connection, { hello, opening: openingOf(attempt), resumed: resumes !== null, opened })
+      : 'storeUnavailable';
+  if (refusal !== null) connection.close(refusal);
+}
+
+function openingOf({ permission, resumes, token }: Attempt): Opening {
+  return { permission: permission!, expectGeneration: resumes, token };
 }
 
 /** Read through a function, since it changes while a step waits. */
@@ -141,7 +155,9 @@ async function openSession(attempt: Attempt): Promise<Refusal | null> {
   const { gateway, connection } = attempt;
   const { app, device } = attempt.permission!;
   gateway.directory.app(app).opening.set(device, connection);
-  const opened = await askStore(attempt);
+  // Nobody waits for a store that does not answer.
+  if (!gateway.state.storeReachable) throw new StoreUnavailableError('the lease was not renewed either');
+  const opened = await askStore(gateway, openingOf(attempt));
   if (opened.kind === 'revoked') return { close: 'revoked' };
   // `device-unknown` with a ticket: only a token can register the device anew.
   if (opened.kind !== 'opened') return { close: 'ticketStale' };
@@ -149,54 +165,20 @@ async function openSession(attempt: Attempt): Promise<Refusal | null> {
   return null;
 }
 
-async function askStore(attempt: Attempt): Promise<OpenedSession> {
-  const { gateway, token } = attempt;
-  const { app, account, device, issuedAtS } = attempt.permission!;
-  const route = { gateway: gateway.name, bootId: gateway.bootId, permittedAtMs: issuedAtS * 1000 };
-  const request = { app, account, device, ...route, expectGeneration: attempt.resumes };
-  const opened = await gateway.store.openSession(request);
-  if (opened.kind !== 'device-unknown' || token === null) return opened;
-  const accountDevicesMax = LIMITS.accountDevicesMax;
-  const registration = {
-    app,
-    account,
-    device,
-    tokenId: token.id,
-    tokenExpiresAtMs: token.expiresAtMs,
-    accountDevicesMax,
-  };
-  const registered = await gateway.store.registerDevice(registration);
-  return registered === 'account-full' ? { kind: 'revoked' } : gateway.store.openSession(request);
-}
-
-/** The connection that this session takes over from is told, here or at the gateway that holds it (R8). */
-function replaceOlder(attempt: Attempt): Refusal | null {
-  const { gateway, connection, resumes } = attempt;
-  const { app, device } = attempt.permission!;
-  const { generation, replaced } = attempt.opened!;
+/** The connection that this session takes over from is told (R8). */
+function replaceOlder({ gateway, connection, resumes, permission, opened }: Attempt): Refusal | null {
+  const { app, device } = permission!;
   const here = gateway.directory.app(app);
   const known = here.devices.get(device)?.session?.generation ?? 0;
-  if (known > generation) return { close: 'replaced' }; // a newer one overtook this attempt
-  const newer = { app, device, generation, resumed: resumes !== null };
-  closeReplaced(gateway, newer);
-  if (replaced !== null && replaced.bootId !== gateway.bootId) gateway.peers.tellReplaced(replaced, newer);
-  connection.session = new Session(attempt.permission!, generation);
+  if (known > opened!.generation) return { close: 'replaced' }; // a newer one overtook this attempt
+  tellReplaced(gateway, permission!, opened!, resumes !== null);
+  connection.session = new Session(permission!, opened!.generation);
   here.devices.set(device, connection);
   return null;
 }
 
-/**
- * A device hears `$all` from its first session on. While nobody has written it there is no position that its client could come back with,
- * so the store keeps a row that says so; a stream that was written is told in the welcome, and its row follows with the cursors (R5).
- */
 async function holdEveryone(attempt: Attempt): Promise<Refusal | null> {
-  const { gateway } = attempt;
-  const { app, device } = attempt.permission!;
-  const opened = attempt.opened!;
-  if (opened.topics.some(({ topic }) => topic === TOPIC_ALL)) return null;
-  if ((gateway.directory.app(app).channels.get(TOPIC_ALL)?.epoch ?? null) !== null) return null;
-  const rows = await gateway.store.subscribe(app, device, [{ topic: TOPIC_ALL, filter: null }]);
-  attempt.opened = { ...opened, topics: [...opened.topics, ...rows] };
+  attempt.opened = await withEveryone(attempt.gateway, attempt.permission!, attempt.opened!);
   return null;
 }
 
@@ -204,43 +186,14 @@ async function findPlaces(attempt: Attempt): Promise<Refusal | null> {
   const { gateway, connection, hello } = attempt;
   const claims = new Map<StreamName, Place>();
   for (const { stream, epoch, offset } of hello.positions ?? []) claims.set(stream, { epoch, offset });
-  gateway.backlog.begin(connection, hello, missingEntries(attempt, claims));
+  gateway.backlog.begin(connection, hello, missingEntries(connection, attempt.opened!, claims));
   attempt.streams = await openStreams(gateway, connection, streamRequests(attempt.opened!, claims));
   return null;
 }
 
-/** How much the device is behind, as far as that is known before anything is read. */
-function missingEntries({ gateway, permission, ...attempt }: Attempt, claims: ReadonlyMap<StreamName, Place>): number {
-  const opened = attempt.opened!;
-  const { app } = permission!;
-  let sum = 0;
-  for (const lane of opened.lanes) sum += missingOf(lane, claims.get(`@${lane.lane}`) ?? null);
-  const { channels } = gateway.directory.app(app);
-  for (const { topic, epoch, offset } of opened.topics) {
-    const channel = channels.get(topic);
-    const from = claims.get(topic) ?? { epoch, offset };
-    if (channel !== undefined && channel.epoch === from.epoch) sum += Math.max(0, channel.head - from.offset);
-  }
-  return sum;
-}
-
 function welcome({ gateway, connection, resumes, streams }: Attempt): Refusal | null {
-  const { counts, settings, targets, name } = gateway;
-  connection.phase = 'live';
-  gateway.directory.sessions++;
-  if (resumes === null) counts.opened++;
-  else counts.resumed++;
-  gateway.trace.noteSession(resumes === null ? 'connected' : 'resumed', connection.session!.permission);
-  connection.send({
-    type: 'welcome',
-    version: PROTOCOL_VERSION,
-    gateway: name,
-    generation: connection.session!.generation,
-    ticket: makeTicket(gateway, connection),
-    targets: targets.forResume(),
-    heartbeatIntervalMs: settings.heartbeatIntervalMs,
-    streams: streams.flatMap(({ state }) => state ?? []),
-  });
+  const states = streams.flatMap(({ state }) => state ?? []);
+  welcomeClient(connection, { resumed: resumes !== null, streams: states });
   gateway.backlog.parkRest(connection);
   enliven(gateway, connection, streams);
   return null;

@@ -60,6 +60,8 @@ export class Counts {
   upstreamBuffered = 0;
   upstreamReplayed = 0;
   upstreamRepeats = 0;
+  /** Sessions let in by their signature alone. */
+  provisional = 0;
   /** Pages of backlogs written, and pages put off with a time to come back. */
   backlogPages = 0;
   backlogPutOff = 0;

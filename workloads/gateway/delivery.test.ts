@@ -216,9 +216,9 @@ describe('while the store is away', () => {
     assert.equal(again.welcome().streams.find(({ stream }) => stream === '@normal')?.offset, 1);
   });
 
-  test('a new session is closed with 4003, and a subscribe is answered store-unavailable', async () => {
+  test('a new session is closed with 4003 where a setting says so, and a subscribe is answered store-unavailable', async () => {
     const failing = aStoreThatFails(world.store);
-    const gateway = await world.gateway({}, { store: failing.store });
+    const gateway = await world.gateway({ failOpen: 'no' }, { store: failing.store });
     const client = await gateway.connect({ token: await world.device('d1') });
     const token = await world.device('d2');
     failing.away = true;

@@ -25,6 +25,7 @@ import type { Filters } from './filter.ts';
 import type { Outbox } from './outbox.ts';
 import type { PageSource } from './page-source.ts';
 import type { Peers } from './peers.ts';
+import type { Provisional } from './provisional.ts';
 import type { ReadQueue } from './read-queue.ts';
 import type { Satisfied } from './satisfied.ts';
 import type { Settles } from './settles.ts';
@@ -76,6 +77,7 @@ export interface Gateway extends GatewayDeps {
   readonly trace: Trace;
   readonly pages: PageSource;
   readonly backlog: Backlog;
+  readonly provisional: Provisional;
   readonly state: {
     life: Life;
     /** Stopped or killed: what would be tried again is not. */

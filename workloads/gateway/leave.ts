@@ -16,6 +16,7 @@ export function leaveGateway(gateway: Gateway, connection: Connection, phaseBefo
   forgetPace(connection);
   if (phaseBefore === 'live') gateway.trace.noteSession('closed', session.permission, describeEnd(connection));
   gateway.backlog.leave(connection);
+  if (session.provisional) gateway.provisional.forget(connection);
   const { app, device } = session.permission;
   const here = gateway.directory.app(app);
   for (const cursor of session.cursors) {

@@ -37,10 +37,12 @@ import { Outbox } from './outbox.ts';
 import { PageSource } from './page-source.ts';
 import { Peers } from './peers.ts';
 import { PositionCheck } from './position-check.ts';
+import { Provisional } from './provisional.ts';
 import { ReadQueue } from './read-queue.ts';
 import { Satisfied } from './satisfied.ts';
 import { Settles } from './settles.ts';
 import { leaveGracefully } from './stop.ts';
+import { StoreReturn } from './store-return.ts';
 import { StreamReader } from './stream-reader.ts';
 import { Targets } from './targets.ts';
 import { Trace } from './trace.ts';
@@ -123,6 +125,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
   gateway.drain = new Drain(gateway);
   gateway.pages = new PageSource(gateway);
   gateway.backlog = new Backlog(gateway);
+  gateway.provisional = new Provisional(gateway);
   return gateway;
 }
 
@@ -184,12 +187,14 @@ class RunningGateway implements RunningRole {
 
   #startTimers(): void {
     const { clock, wheel, admission, settings, cursorFlush, peers, pages } = this.#gateway;
+    const storeReturn = new StoreReturn(this.#gateway);
     this.#timers.push(
       clock.every(TICK_MS, () => {
         const nowMs = clock.nowMs();
         wheel.advance(nowMs);
         admission.tick(nowMs);
         pages.tick();
+        storeReturn.tick(nowMs);
       }),
       clock.every(settings.cursorFlushMs, () => void cursorFlush.flushSome()),
       clock.every(PEERS_SWEEP_MS, () => peers.closeIdle()),

@@ -25,7 +25,7 @@ export async function checkRoutes(gateway: Gateway, connections: readonly Connec
 }
 
 async function confirm(gateway: Gateway, connection: Connection, route: Route | null): Promise<void> {
-  if (connection.phase !== 'live') return;
+  if (connection.phase !== 'live' || connection.session!.provisional) return;
   const { permission, generation } = connection.session!;
   const { app, device } = permission;
   // By token or by ticket, that is not known here; a client that moved by itself no longer listens to this connection.

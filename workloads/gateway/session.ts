@@ -26,6 +26,8 @@ export class Session {
   ticketAtMs = 0;
   /** A newer session of the device stands: acks no longer count (R8). */
   superseded = false;
+  /** Let in by its signature alone: the store does not know of it yet (provisional.ts). */
+  provisional = false;
   /** Of the newest live message to the device (R11). */
   liveStamp = 0;
   /** Streams of it that are fed, pulled or parked (backlog.ts); null: none. */

@@ -6,6 +6,8 @@ import type { Connection } from './connection.ts';
 /** Frames of one connection that may wait: 16 × 256 topics are all it may hold. */
 export const TOPIC_WORK_MAX = 16;
 const RETRY_AFTER_MS = 1000;
+/** All clients of a gateway ask again while the store is away. */
+const STORE_AWAY_RETRY_MS = 3000;
 
 export interface TopicWork {
   /** The last one's end. */
@@ -14,6 +16,11 @@ export interface TopicWork {
 }
 
 export function runTopicWork(connection: Connection, id: number, run: () => Promise<void>): void {
+  if (connection.session!.provisional) {
+    const retryAfterMs = Math.ceil(STORE_AWAY_RETRY_MS * (1 + connection.gateway.random()));
+    connection.send({ type: 'error', id, code: 'store-unavailable', message: 'the store is away', retryAfterMs });
+    return;
+  }
   const work = (connection.topicWork ??= { tail: Promise.resolve(), waiting: 0 });
   if (work.waiting >= TOPIC_WORK_MAX) {
     const message = `expected at most ${TOPIC_WORK_MAX} topic frames waiting`;

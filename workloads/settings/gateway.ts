@@ -1,7 +1,7 @@
 // Settings of a gateway. Times carry their arithmetic.
 import { busSettings } from './bus.ts';
 import { commonSettings } from './common.ts';
-import { integer, text } from './setting.ts';
+import { choice, integer, text } from './setting.ts';
 
 export const gatewaySettings = {
   ...commonSettings,
@@ -78,6 +78,11 @@ export const gatewaySettings = {
     'PUSHCLUSTER_WINDOW_MESSAGES_MAX',
     'Durable deliveries of one stream under way to one connection before its acks are waited for.',
     { fallback: 256, min: 1, max: 10_000 },
+  ),
+  failOpen: choice(
+    'PUSHCLUSTER_FAIL_OPEN',
+    'Clients are let in by the signature of ticket or token while the store is away (R13); no: they are closed with 4003.',
+    { values: ['yes', 'no'], fallback: 'yes' },
   ),
   backlogThreshold: integer(
     'PUSHCLUSTER_BACKLOG_THRESHOLD',
