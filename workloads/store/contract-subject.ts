@@ -5,6 +5,7 @@ import type {
   Append,
   AppendOutcome,
   CursorMove,
+  EntrySettle,
   OpenedSession,
   OpenSession,
   RegisterOutcome,
@@ -17,6 +18,8 @@ import type {
 import type { StoreLimits } from './store-limits.ts';
 import { messageIdAt } from '../protocol/ids.ts';
 import type { AccountId, AppId, BootId, DeviceId, Epoch, GatewayName, MessageId, TopicName } from '../protocol/ids.ts';
+import { encodeRecord, RECORD_DEFAULTS } from '../protocol/record.ts';
+import type { MessageRecord } from '../protocol/record.ts';
 import type { Lane } from '../protocol/streams.ts';
 
 /** A store opened empty for one test. */
@@ -41,6 +44,8 @@ export interface StoreSubject {
   readonly skip: string | null;
   /** What its StoreUnderTest has; tests that need another are not part of its suite. */
   readonly hooks: readonly ('crash' | 'checkpoint')[];
+  /** It has the whole port; without it the sections of what came later are not part of its suite. */
+  readonly complete?: boolean;
   open(limits?: Partial<StoreLimits>): Promise<StoreUnderTest>;
 }
 
@@ -85,14 +90,35 @@ export function anId(): MessageId {
 export function anAppend(
   stream: StreamRef,
   record: string | Uint8Array,
-  more: { id?: MessageId; expiresAtMs?: number } = {},
+  more: { id?: MessageId; expiresAtMs?: number; overflow?: NonNullable<Append['overflow']>; collapseKey?: string } = {},
 ): Append {
+  const { id, expiresAtMs = 0, ...options } = more;
   return {
     stream,
-    messageId: more.id ?? anId(),
+    messageId: id ?? anId(),
     record: typeof record === 'string' ? Buffer.from(record) : record,
-    expiresAtMs: more.expiresAtMs ?? 0,
+    expiresAtMs,
+    ...options,
   };
+}
+
+/** A whole record, as roles write them; its body is the text. */
+export function aRecord(text: string, more: Partial<MessageRecord> = {}): Uint8Array {
+  return encodeRecord({
+    ...RECORD_DEFAULTS,
+    id: more.id ?? anId(),
+    publishedAtMs: 1_800_000_000_000,
+    expiresAtMs: 0,
+    content: 'text',
+    attributes: Buffer.from('{"type":"order"}'),
+    body: Buffer.from(text),
+    ...more,
+  });
+}
+/** The append of a whole record under its id. */
+export function aRecordAppend(stream: StreamRef, text: string, more: Partial<MessageRecord> = {}): Append {
+  const id = more.id ?? anId();
+  return anAppend(stream, aRecord(text, { ...more, id }), { id, expiresAtMs: more.expiresAtMs ?? 0 });
 }
 
 /** Appends texts to one stream and answers the outcomes. */
@@ -151,6 +177,25 @@ export function anAck(
   at: { epoch: Epoch; offset: number; generation: number; lane?: Lane; gateway?: GatewayName },
 ): Settle {
   return { app: APP, device: device(name), lane: 'normal', gateway: gateway('gw-0'), ...at };
+}
+/** The end of one entry of a device's normal lane, asked by nobody's session. */
+export function anEnd(
+  name: string,
+  entry: EntrySettle['entry'],
+  state: EntrySettle['state'],
+  more: Partial<EntrySettle> = {},
+): EntrySettle {
+  return { app: APP, device: device(name), lane: 'normal', entry, state, generation: null, ...more };
+}
+/** What a device's normal lane holds, as texts. */
+export async function held(store: Store, stream: StreamRef): Promise<string[]> {
+  const [read] = await store.read([{ stream, after: null, entriesMax: 500 }]);
+  return texts(read!.entries);
+}
+/** What became of messages of a device's normal lane, without times and places. */
+export async function statesOf(store: Store, name: string, ids: readonly MessageId[]): Promise<string[]> {
+  const asked = ids.map((messageId) => ({ device: device(name), lane: 'normal' as const, messageId }));
+  return (await store.deliveryStates(APP, asked)).map(({ state }) => state);
 }
 /** Which settles counted. */
 export function counted(outcomes: readonly SettleOutcome[]): boolean[] {

@@ -22,6 +22,7 @@ storeContract({
   name: 'sqlite',
   skip: null,
   hooks: ['crash', 'checkpoint'],
+  complete: true,
   open(limits = {}) {
     const path = aFile();
     const clock = aManualClock();
