@@ -22,7 +22,7 @@ const config = {
     return () => {};
   },
 };
-const role = await startRouter(settings, { store, keys, config, clock, log, random: Math.random });
+const role = await startRouter(settings, { store, keys, config, clock, log, random: Math.random, bus: null });
 log.info({ ports: role.ports }, 'router started');
 
 process.once('SIGTERM', () => {

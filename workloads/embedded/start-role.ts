@@ -48,7 +48,7 @@ export async function startRole(
       case 'drainer':
         return startDrainer(parseSettings(drainerSettings, env, readFile), shared);
       case 'router':
-        return startRouter(parseSettings(routerSettings, env, readFile), { ...shared, config });
+        return startRouter(parseSettings(routerSettings, env, readFile), { ...shared, config, bus });
     }
   };
   const close = async (): Promise<void> => {

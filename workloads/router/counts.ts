@@ -6,6 +6,7 @@ export type HintOutcome =
   | 'slow'
   | 'not-here' // and no newer route either
   | 'moved' // sent again along a newer route
+  | 'diverted' // over the bus, since the gateway's link fails: no answer comes
   | 'offline' // no route: nothing was sent
   | 'dropped' // no room towards the gateway, or it did not answer in time
   | 'failed'; // the store could not tell the route
@@ -32,6 +33,7 @@ export interface RouterCounts {
   /** Live messages handed to the router that owns their stream. */
   liveForwarded: number;
   storeFailures: number;
+  busFailures: number;
   sweptEntries: number;
   sweptRoutes: number;
 }
@@ -39,7 +41,7 @@ export interface RouterCounts {
 export function newRouterCounts(): RouterCounts {
   return {
     messages: new Map(),
-    hints: { taken: 0, slow: 0, 'not-here': 0, moved: 0, offline: 0, dropped: 0, failed: 0 },
+    hints: { taken: 0, slow: 0, 'not-here': 0, moved: 0, diverted: 0, offline: 0, dropped: 0, failed: 0 },
     jobs: new Map(),
     expansions: { begun: 0, ended: 0, recipients: { stored: 0, again: 0, dead: 0, unknown: 0 } },
     deadLetterActions: new Map(),
@@ -48,6 +50,7 @@ export function newRouterCounts(): RouterCounts {
     liveMissed: 0,
     liveForwarded: 0,
     storeFailures: 0,
+    busFailures: 0,
     sweptEntries: 0,
     sweptRoutes: 0,
   };

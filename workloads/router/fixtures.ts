@@ -2,6 +2,7 @@
 // router. Tests only.
 import { createHash, randomBytes } from 'node:crypto';
 import type { TestContext } from 'node:test';
+import type { Bus } from '../bus/port.ts';
 import { aLinkKey } from '../link/fixtures.ts';
 import { startLinkServer } from '../link/server.ts';
 import type { LinkServer } from '../link/server.ts';
@@ -21,7 +22,7 @@ import { routerSettings } from '../settings/router.ts';
 import { parseSettings } from '../settings/setting.ts';
 import { openStore } from '../store/open.ts';
 import { StoreUnavailableError } from '../store/port.ts';
-import type { DeadLetter, RoleLease, Store } from '../store/port.ts';
+import type { DeadLetter, Store } from '../store/port.ts';
 import { startRouter } from './role.ts';
 import type { RouterSettings } from './role.ts';
 
@@ -81,12 +82,6 @@ export async function aStore(t: TestContext, clock: Clock = systemClock) {
   });
   t.after(() => store.close());
   const failing = new Map<keyof Store, 'before' | 'after'>();
-  const leases = new Map<BootId, RoleLease>();
-  Object.assign(store, {
-    renewRoleLease: async (lease: RoleLease) => void leases.set(lease.bootId, lease),
-    dropRoleLease: async (_: string, bootId: BootId) => void leases.delete(bootId),
-    roleLeases: async () => [...leases.values()],
-  });
   const calls = new Map<string, number>();
   const proxied = new Proxy(store, {
     get(target, property: keyof Store) {
@@ -268,6 +263,7 @@ export async function aRouter(
     settings?: Partial<RouterSettings>;
     apps?: ReturnType<typeof aWatchedText>;
     clock?: Clock;
+    bus?: Bus;
   },
 ) {
   const apps = options.apps ?? aWatchedText(appsText([anApp()]));
@@ -278,6 +274,7 @@ export async function aRouter(
     log: silentLog,
     random: () => 0.5,
     config: apps.source,
+    bus: options.bus ?? null,
   });
   t.after(() => role.kill());
   const url = `http://127.0.0.1:${role.ports['http']}`;

@@ -37,6 +37,7 @@ async function aLink(t: TestContext, answer: FakeGateway['answer'] = () => null)
   const clock = aManualClock();
   const answered: Sent[] = [];
   let rooms = 0;
+  let downs = 0;
   const link = new GatewayLink({
     lease,
     name: 'router-1',
@@ -47,12 +48,13 @@ async function aLink(t: TestContext, answer: FakeGateway['answer'] = () => null)
     counters: newLinkCounters(),
     onAnswer: (sent) => answered.push(sent),
     onRoom: () => void rooms++,
+    onDown: () => void downs++,
   });
   t.after(() => link.close('kill'));
   const up = async (): Promise<void> => {
     while (!link.isUp) await new Promise(setImmediate);
   };
-  return { link, gateway, clock, answered, up, rooms: () => rooms };
+  return { link, gateway, clock, answered, up, rooms: () => rooms, downs: () => downs };
 }
 
 test('before the link stands a durable delivery is kept and sent then, a live one is not', async (t) => {

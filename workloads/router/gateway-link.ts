@@ -1,6 +1,6 @@
 // The link to one life of a gateway, and what was sent over it and not yet answered. Durable deliveries survive a cut of the link: they
 // are sent again when it is back. Live ones are bounded by a window of unanswered ones, which is how a gateway's pace reaches senders.
-// gateways.ts makes one for each lease.
+// gateway-path.ts makes one for each lease.
 import { openLink } from '../link/client.ts';
 import type { Link } from '../link/client.ts';
 import type { LinkCounters } from '../link/counters.ts';
@@ -46,12 +46,12 @@ export interface GatewayLinkOptions {
   onAnswer(sent: Sent, answer: Answer | AnswerMany): void;
   /** A live window or a link opened or closed: who waits for room may look again. */
   onRoom(): void;
+  /** The link fell, or an attempt at it failed. */
+  onDown(): void;
 }
 
 export class GatewayLink {
   readonly lease: GatewayLease;
-  /** Set while live senders do not wait for this gateway, because it was behind for too long. */
-  stalled = false;
   readonly #options: GatewayLinkOptions;
   readonly #link: Link;
   readonly #unanswered = new Map<number, Sent>();
@@ -82,6 +82,7 @@ export class GatewayLink {
       onDown: () => {
         this.#forgetLive();
         this.#forgetQuestions();
+        options.onDown();
       },
     });
   }
@@ -142,6 +143,23 @@ export class GatewayLink {
     }
     if (dropped > 0) this.#options.onRoom();
     return dropped;
+  }
+
+  /** How long the oldest delivery that was sent waits for its answer; 0: none does. */
+  oldestUnansweredMs(nowMs: number): number {
+    const [oldest] = this.#unanswered.values();
+    return oldest === undefined ? 0 : nowMs - oldest.sentMs;
+  }
+
+  /** The durable deliveries that nobody has answered, to go another way; they are not kept here any more. */
+  takeKept(): readonly Sent[] {
+    const kept: Sent[] = [];
+    for (const [seq, sent] of this.#unanswered) {
+      if (isLive(sent.delivery)) continue;
+      this.#forget(seq);
+      kept.push(sent);
+    }
+    return kept;
   }
 
   /** Ends the link; answers the deliveries that nobody answered. */

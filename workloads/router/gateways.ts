@@ -5,8 +5,9 @@ import type { BootId, GatewayName } from '../protocol/ids.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { GatewayLease, Store } from '../store/port.ts';
-import { GatewayLink } from './gateway-link.ts';
+import type { Broadcast } from './broadcast.ts';
 import type { Delivery, GatewayLinkOptions, Question, Sent } from './gateway-link.ts';
+import { GatewayPath } from './gateway-path.ts';
 
 export interface GatewaysOptions {
   readonly store: Pick<Store, 'leases'>;
@@ -16,6 +17,8 @@ export interface GatewaysOptions {
   readonly link: Pick<GatewayLinkOptions, 'name' | 'keys' | 'random' | 'onAnswer' | 'onRoom'> & {
     readonly counters: LinkCounters;
   };
+  /** Takes over for links that fail; null: there is no bus. */
+  readonly broadcast: Broadcast | null;
   /** Deliveries that were under way to a life that is over. */
   onLost(left: readonly Sent[]): void;
   onDropped(count: number): void;
@@ -42,7 +45,7 @@ export interface GatewayReplies {
 
 export class Gateways {
   readonly #options: GatewaysOptions;
-  readonly #links = new Map<BootId, GatewayLink>();
+  readonly #links = new Map<BootId, GatewayPath>();
   #recent: { readonly delivery: Delivery; readonly atMs: number }[] = [];
   #recentBytes = 0;
   #reading: Promise<void> | null = null;
@@ -59,7 +62,7 @@ export class Gateways {
     const { clock, leasePollMs } = this.#options;
     this.#cancel = clock.every(leasePollMs, () => {
       void this.refresh();
-      for (const link of this.#links.values()) this.#options.onDropped(link.dropStale(clock.monotonicMs()));
+      for (const link of this.#links.values()) this.#options.onDropped(link.tick(clock.monotonicMs()));
       this.#trimRecent();
     });
     await this.refresh();
@@ -69,11 +72,11 @@ export class Gateways {
   get isKnown(): boolean {
     return this.#known;
   }
-  all(): Iterable<GatewayLink> {
+  all(): Iterable<GatewayPath> {
     return this.#links.values();
   }
   /** The link to a life; null: it has no lease. */
-  byBoot(bootId: BootId): GatewayLink | null {
+  byBoot(bootId: BootId): GatewayPath | null {
     return this.#links.get(bootId) ?? null;
   }
 
@@ -133,9 +136,9 @@ export class Gateways {
   }
 
   #add(lease: GatewayLease): void {
-    const { clock, log, link } = this.#options;
+    const { clock, log, link, broadcast } = this.#options;
     try {
-      const made = new GatewayLink({ ...link, lease, clock, log });
+      const made = new GatewayPath({ ...link, lease, clock, log, broadcast });
       this.#links.set(lease.bootId, made);
       this.#trimRecent();
       for (const { delivery } of this.#recent) made.offer(delivery);
@@ -145,7 +148,7 @@ export class Gateways {
     }
   }
 
-  #drop(bootId: BootId, link: GatewayLink): void {
+  #drop(bootId: BootId, link: GatewayPath): void {
     this.#links.delete(bootId);
     this.#options.log.info({ gateway: link.lease.gateway, bootId, unanswered: link.unanswered }, 'gateway gone');
     this.#options.onLost(link.close('close'));

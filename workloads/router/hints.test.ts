@@ -25,6 +25,7 @@ async function aHints(t: TestContext, gatewayNames: readonly string[], clock: Cl
     clock,
     log: silentLog,
     counts,
+    bus: null,
     link: { name: 'router-1', keys: () => [LINK_KEY], random: () => 0 },
     onRoom: () => {},
   });

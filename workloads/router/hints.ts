@@ -1,5 +1,6 @@
 // Telling gateways what the store already has (durable), or what only lives on the way (live). A hint that is lost costs time, never a
 // message. push.ts calls these after the append; answers come back here from the links.
+import type { Bus } from '../bus/port.ts';
 import { newLinkCounters } from '../link/counters.ts';
 import type { LinkCounters } from '../link/counters.ts';
 import type { AppId, BootId, DeviceId } from '../protocol/ids.ts';
@@ -7,9 +8,11 @@ import type { Answer, AnswerMany, DeliverDevice, DeliverManyRow } from '../proto
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Store } from '../store/port.ts';
+import { Broadcast } from './broadcast.ts';
 import type { RouterCounts } from './counts.ts';
 import { countOf, isLive } from './gateway-link.ts';
-import type { Delivery, GatewayLink, GatewayLinkOptions, Sent } from './gateway-link.ts';
+import type { Delivery, GatewayLinkOptions, Sent } from './gateway-link.ts';
+import type { GatewayPath } from './gateway-path.ts';
 import { Gateways } from './gateways.ts';
 import type { GatewayReplies } from './gateways.ts';
 import { framesOfMany } from './many.ts';
@@ -33,6 +36,8 @@ export interface HintsOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly counts: RouterCounts;
+  /** Where deliveries go when a gateway's link fails; null: there is none. */
+  readonly bus: Bus | null;
   readonly link: Pick<GatewayLinkOptions, 'name' | 'keys' | 'random'>;
   /** A gateway has room again, or is gone. */
   onRoom(): void;
@@ -61,12 +66,13 @@ export class Hints {
 
   constructor(options: HintsOptions) {
     this.#options = options;
-    const { store, leasePollMs, clock, log, counts } = options;
+    const { store, leasePollMs, clock, log, counts, bus } = options;
     this.gateways = new Gateways({
       store,
       leasePollMs,
       clock,
       log,
+      broadcast: bus === null ? null : openBroadcast({ ...options, bus }),
       link: {
         ...options.link,
         counters: this.linkCounters,
@@ -178,7 +184,7 @@ export class Hints {
     }
   }
   /** False: there was no room for too long. */
-  async #offered(link: GatewayLink, frame: Delivery, moves: number): Promise<boolean> {
+  async #offered(link: GatewayPath, frame: Delivery, moves: number): Promise<boolean> {
     if (link.offer(frame, moves) !== 'full') return true;
     let late = false;
     const cancel = this.#options.clock.after(ROOM_WAIT_MS, () => {
@@ -246,4 +252,14 @@ export class Hints {
     const presence = isLive(delivery) ? await this.sendLive(delivery, moves) : await this.tellDevice(delivery, moves);
     if (typeof presence === 'object') this.#options.counts.hints.moved++;
   }
+}
+
+function openBroadcast({ bus, clock, log, counts }: HintsOptions & { bus: Bus }): Broadcast {
+  return new Broadcast({
+    bus,
+    clock,
+    log,
+    onDiverted: (count) => void (counts.hints.diverted += count),
+    onFailure: () => void counts.busFailures++,
+  });
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { AppId, TopicName } from '../protocol/ids.ts';
 import { aManualClock } from '../runtime/clock.ts';
-import type { Delivery, GatewayLink } from './gateway-link.ts';
+import type { Delivery } from './gateway-link.ts';
 import { LIVE_WAITING_MAX, LiveQueue, STALL_MS } from './live-queue.ts';
 
 const message = (stamp: number): Delivery => ({
@@ -20,12 +20,12 @@ const message = (stamp: number): Delivery => ({
 function aLink(room: number) {
   const got: number[] = [];
   const link = {
-    isUp: true,
+    isReachable: true,
     stalled: false,
     room,
     got,
     get hasLiveRoom() {
-      return link.isUp && link.room > 0;
+      return link.isReachable && link.room > 0;
     },
     offerLive(delivery: Delivery) {
       if (!link.hasLiveRoom) return false;
@@ -41,7 +41,7 @@ function aQueue(links: readonly ReturnType<typeof aLink>[]) {
   let missed = 0;
   const queue = new LiveQueue({
     clock,
-    gateways: () => links as unknown as readonly GatewayLink[],
+    gateways: () => links,
     onMissed: () => void missed++,
   });
   return { queue, clock, missed: () => missed };
@@ -86,7 +86,7 @@ test('a gateway that stays behind is passed over, counted, until it has room aga
 
 test('a gateway whose link is down is not waited for', async () => {
   const links = [aLink(1), aLink(1)];
-  links[1]!.isUp = false;
+  links[1]!.isReachable = false;
   const { queue, missed } = aQueue(links);
   assert.equal(await queue.send(message(1)), 1);
   assert.equal(missed(), 1);

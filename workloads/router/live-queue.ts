@@ -2,7 +2,8 @@
 // feel the pace of the slowest; one that stays behind for longer than STALL_MS is passed over, counted, until it has caught up.
 import { RefusedError } from '../protocol/codes.ts';
 import type { Clock } from '../runtime/clock.ts';
-import type { Delivery, GatewayLink } from './gateway-link.ts';
+import type { Delivery } from './gateway-link.ts';
+import type { GatewayPath } from './gateway-path.ts';
 
 export const STALL_MS = 2000;
 /** Messages waiting for room; more are refused with a wait. */
@@ -12,7 +13,7 @@ export const BUSY_RETRY_MS = 200;
 
 export interface LiveQueueOptions {
   readonly clock: Clock;
-  readonly gateways: () => Iterable<GatewayLink>;
+  readonly gateways: () => Iterable<Pick<GatewayPath, 'stalled' | 'isReachable' | 'hasLiveRoom' | 'offerLive'>>;
   /** A gateway did not get a message that others got. */
   onMissed(): void;
 }
@@ -72,7 +73,7 @@ export class LiveQueue {
   #isClear(): boolean {
     for (const link of this.#options.gateways()) {
       if (link.stalled && link.hasLiveRoom) link.stalled = false;
-      if (link.isUp && !link.stalled && !link.hasLiveRoom) return false;
+      if (link.isReachable && !link.stalled && !link.hasLiveRoom) return false;
     }
     return true;
   }
@@ -90,7 +91,7 @@ export class LiveQueue {
   #armStall(): void {
     this.#cancelStall ??= this.#options.clock.after(STALL_MS, () => {
       this.#cancelStall = null;
-      for (const link of this.#options.gateways()) if (link.isUp && !link.hasLiveRoom) link.stalled = true;
+      for (const link of this.#options.gateways()) if (link.isReachable && !link.hasLiveRoom) link.stalled = true;
       this.roomChanged();
     });
   }

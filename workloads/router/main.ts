@@ -1,5 +1,6 @@
 // The router's process in a pod: settings from the environment, then the role until SIGTERM.
 import { readFileSync } from 'node:fs';
+import { openBusOf } from '../bus/open.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
 import { openKeys } from '../runtime/credentials.ts';
@@ -17,8 +18,9 @@ const log = openLog({ role: 'router', level: settings.logLevel });
 const clock = systemClock;
 const keys = openKeys(settings.keysDir, clock, log);
 const store = await openStoreOf(settings, { clock, log });
+const bus = openBusOf(settings, { clock, log, random: Math.random });
 const config = await openConfig(settings, log);
-const router = await startRouter(settings, { store, keys, clock, log, random: Math.random, config });
+const router = await startRouter(settings, { store, keys, clock, log, random: Math.random, config, bus });
 
 stopOnSignals({
   log,
@@ -26,6 +28,7 @@ stopOnSignals({
   stop: async () => {
     await router.stop();
     keys.stop();
+    await bus?.close();
     await store.close();
   },
 });

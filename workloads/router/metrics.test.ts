@@ -22,6 +22,7 @@ test('routes in the store are shown by gateway, those of ended lives as gone; me
     clock: systemClock,
     log: silentLog,
     counts,
+    bus: null,
     link: { name: 'router-1', keys: () => ringOfLinkKey.current().link, random: Math.random },
     onRoom: () => {},
   });

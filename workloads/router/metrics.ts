@@ -66,6 +66,7 @@ function addCounters(register: Registry, { counts }: MetricsSources): void {
     ['live_missed_total', 'Live topic messages not sent to a gateway that was behind.', () => counts.liveMissed],
     ['live_forwarded_total', 'Live messages handed to the router that owns their stream.', () => counts.liveForwarded],
     ['store_failures_total', 'Operations of the store that failed.', () => counts.storeFailures],
+    ['bus_failures_total', 'Publishes that the bus did not take.', () => counts.busFailures],
     ['swept_entries_total', 'Entries expired by this router.', () => counts.sweptEntries],
     ['swept_routes_total', 'Routes of ended gateways removed by this router.', () => counts.sweptRoutes],
   ];
@@ -95,6 +96,11 @@ function addGauges(register: Registry, { hints, live, upkeep, peers }: MetricsSo
   const plain: readonly [name: string, help: string, read: () => number][] = [
     ['links_up', 'Links to gateways that stand.', () => links().filter((link) => link.isUp).length],
     ['gateways', 'Gateways with a lease.', () => links().length],
+    [
+      'circuits_open',
+      'Gateways whose link fails, so that deliveries go over the bus.',
+      () => links().filter(({ circuit }) => circuit !== 'closed').length,
+    ],
     [
       'hints_unanswered',
       'Deliveries sent over links and not answered yet.',

@@ -1,6 +1,7 @@
 // The router's parts, wired: who asks, quotas, the push path, hints and live messages towards gateways, other routers, upkeep, metrics.
 // role.ts opens ports for them and takes them down.
 import { randomBytes } from 'node:crypto';
+import type { Bus } from '../bus/port.ts';
 import type { BootId } from '../protocol/ids.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
@@ -36,6 +37,8 @@ export interface RouterDeps {
   readonly keys: Keys;
   readonly clock: Clock;
   readonly log: Log;
+  /** Null: no bus is configured. Stays its opener's to close. */
+  readonly bus: Bus | null;
   /** 0 ≤ x < 1 */
   readonly random: () => number;
   readonly config: ConfigSource;
@@ -57,6 +60,7 @@ export interface Parts {
   /** Commands, jobs and what they need. */
   readonly api: ApiParts;
   readonly metrics: RouterMetrics;
+  readonly bus: Bus | null;
   readonly routes: ReturnType<typeof apiRoutes>;
 }
 
@@ -124,12 +128,13 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
     api,
     metrics: openMetrics({ counts, hints, live: liveQueue, upkeep, peers, gauges: api.gauges }),
     routes: apiRoutes({ authorizer, commands: api.commands }),
+    bus: deps.bus,
   };
 }
 
 function openHints(
   settings: RouterSettings,
-  { store, keys, clock, log, random }: RouterDeps,
+  { store, keys, clock, log, random, bus }: RouterDeps,
   more: { name: string; counts: RouterCounts; onRoom: () => void },
 ): Hints {
   const { leasePollMs, routeCacheMs, routeCacheRowsMax } = settings;
@@ -141,6 +146,7 @@ function openHints(
     clock,
     log,
     counts: more.counts,
+    bus,
     link: { name: more.name, keys: () => keys.current().link, random },
     onRoom: more.onRoom,
   });

@@ -134,7 +134,7 @@ class RunningRouter implements RunningRole {
 }
 
 /** For people who ask /readyz; the store and the gateways do not decide readiness, or one outage would take all routers out. */
-function describe({ authorizer, hints, peers }: Parts, stopping: boolean): Readonly<Record<string, unknown>> {
+function describe({ authorizer, hints, peers, bus }: Parts, stopping: boolean): Readonly<Record<string, unknown>> {
   const gateways = [...hints.gateways.all()];
   return {
     stopping,
@@ -142,6 +142,8 @@ function describe({ authorizer, hints, peers }: Parts, stopping: boolean): Reado
     leasesRead: hints.gateways.isKnown,
     gateways: gateways.length,
     linksUp: gateways.filter((link) => link.isUp).length,
+    circuitsOpen: gateways.filter(({ circuit }) => circuit !== 'closed').map(({ lease }) => lease.gateway),
+    bus: bus === null ? 'none' : bus.health().reachable ? 'reachable' : 'away',
     routers: 1 + (peers.current?.count ?? 0),
     routerLinksUp: peers.current?.linksUp ?? 0,
   };
