@@ -1,117 +1,13 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
-import WebSocketOfWs from 'ws';
 import { CLOSE } from '../protocol/codes.ts';
-import type { ClientFrame, MessageFrame, StreamState, WelcomeFrame } from '../protocol/frames.ts';
-import type { Epoch, GatewayName, MessageId, TopicName } from '../protocol/ids.ts';
-import type { StreamName } from '../protocol/streams.ts';
-import { openClient } from './client.ts';
-import type { Client, ClientOptions } from './client.ts';
-import type { ReceivedMessage } from './received.ts';
-import type { Gap } from './inbox.ts';
-import { startScriptedGateway, startScriptedRegistry } from './scripted-server.ts';
-import type { GatewaySide, ScriptedGateway, ScriptedRegistry } from './scripted-server.ts';
-import type { ClientState } from './state.ts';
+import type { Epoch, MessageId, TopicName } from '../protocol/ids.ts';
+import { Bench, E1, NORMAL, aMessage, aState, acked, until } from './client-bench.ts';
+import type { ReceivedMessage } from './client.ts';
+import { ClientClosedError, InvalidOutgoingError, OutgoingFullError, OutgoingRefusedError } from './outgoing.ts';
+import type { GatewaySide } from './scripted-server.ts';
 import { openMemoryStorage } from './storage.ts';
 import { SubscribeRefusedError } from './subscriptions.ts';
-import { ClientClosedError, InvalidOutgoingError, OutgoingFullError, OutgoingRefusedError } from './outgoing.ts';
-
-const E1 = 'e1' as Epoch;
-const NORMAL: StreamName = '@normal';
-
-class Bench {
-  registry!: ScriptedRegistry;
-  gateways: ScriptedGateway[] = [];
-  clients: Client[] = [];
-  handed: unknown[] = [];
-  states: ClientState[] = [];
-  gaps: Gap[] = [];
-  errors: unknown[] = [];
-
-  static async start(gateways = 2): Promise<Bench> {
-    const bench = new Bench();
-    for (let i = 0; i < gateways; i++) bench.gateways.push(await startScriptedGateway(`gw-${i}`));
-    bench.registry = await startScriptedRegistry(() => ({
-      status: 200,
-      body: {
-        token: 'token-1',
-        expiresAt: new Date(Date.now() + 3_600_000).toISOString(),
-        expiresInMs: 3_600_000,
-        gateways: bench.gateways.map(({ name, url }) => ({ name, url })),
-        heartbeatIntervalMs: 25_000,
-        retry: { baseMs: 5, maxMs: 20 },
-      },
-    }));
-    for (const gateway of bench.gateways) gateway.onFrame = (side, frame) => bench.serve(side, frame);
-    return bench;
-  }
-  /** What gateways do unless a test says otherwise: welcome, subscribed, taken, pong. */
-  serve(side: GatewaySide, frame: ClientFrame): void {
-    if (frame.type === 'hello') side.send(this.welcome(side.gateway, (frame.positions ?? []).map(continued)));
-    if (frame.type === 'subscribe')
-      side.send({ type: 'subscribed', id: frame.id, streams: frame.topics.map((t) => aState(t.offset ?? 0, t.topic)) });
-    if (frame.type === 'unsubscribe') side.send({ type: 'unsubscribed', id: frame.id });
-    if (frame.type === 'upstream') side.send({ type: 'taken', id: frame.id });
-    if (frame.type === 'ping') side.send({ type: 'pong' });
-  }
-  welcome(gateway: string, streams: readonly StreamState[]): WelcomeFrame {
-    const targets = this.gateways.filter(({ name }) => name !== gateway).map(({ url }) => url);
-    const base = { type: 'welcome', version: 1, generation: 1, heartbeatIntervalMs: 25_000 } as const;
-    return { ...base, gateway: gateway as GatewayName, ticket: `ticket-of-${gateway}`, targets, streams };
-  }
-  async open(more: Partial<ClientOptions> = {}): Promise<Client> {
-    const client = await openClient({
-      registryUrl: this.registry.url,
-      app: 'shop',
-      account: 'ada',
-      device: 'phone-1',
-      credential: () => 'signed-by-the-app',
-      onMessage: (message) => void this.handed.push(message.body),
-      onState: (state) => void this.states.push(state),
-      onGap: (gap) => void this.gaps.push(gap),
-      onError: (error) => void this.errors.push(error),
-      WebSocket: WebSocketOfWs,
-      seed: 7,
-      ...more,
-    });
-    this.clients.push(client);
-    return client;
-  }
-  side(gateway: number, connection = -1): GatewaySide {
-    return this.gateways[gateway]!.connections.at(connection)!;
-  }
-  async stop(): Promise<void> {
-    for (const client of this.clients) await client.close();
-    for (const gateway of this.gateways) await gateway.stop();
-    await this.registry.stop();
-  }
-}
-
-function aState(offset: number, stream: StreamName = NORMAL): StreamState {
-  return { stream, epoch: E1, offset, recovered: true };
-}
-function continued(position: { stream: StreamName; epoch: Epoch; offset: number }): StreamState {
-  return { ...position, recovered: true };
-}
-function aMessage(offset: number, stream: StreamName = NORMAL): MessageFrame {
-  return { type: 'message', stream, id: `m-${stream}-${offset}` as MessageId, sentAtMs: 0, body: offset, offset };
-}
-
-/** Waits until something observable is so, for 10 s at most. */
-async function until(what: () => boolean): Promise<void> {
-  const endMs = performance.now() + 10_000;
-  while (!what()) {
-    assert.ok(performance.now() < endMs, `not so within 10 s: ${what.toString()}`);
-    await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-/** Waits until the gateway has the ack of `offset` on any connection. */
-function acked(gateway: ScriptedGateway, offset: number): Promise<void> {
-  const isIt = (frame: ClientFrame): boolean =>
-    frame.type === 'ack' && frame.positions.some((position) => position.offset === offset);
-  return until(() => gateway.connections.some(({ frames }) => frames.some(isIt)));
-}
 
 let bench: Bench | null = null;
 afterEach(async () => {

@@ -5,6 +5,7 @@ import type { Epoch, MessageId, TopicName } from '../protocol/ids.ts';
 import type { NotRecoveredReason, Position, StreamName } from '../protocol/streams.ts';
 import { nextRandom } from './backoff.ts';
 import { Inbox } from './inbox.ts';
+import type { InboxItem } from './inbox.ts';
 
 const NORMAL: StreamName = '@normal';
 const E1 = 'e1' as Epoch;
@@ -272,6 +273,146 @@ describe('an application that fails', () => {
     assert.equal(inbox.message(2, aMessage(1, { id: 'n1' })), 'queued');
     assert.deepEqual(drain(inbox), [1, 1]);
   });
+});
+
+describe('messages that are settled one by one', () => {
+  /** Five messages, taken; answers them. */
+  const fiveTaken = (inbox: Inbox): InboxItem[] => {
+    inbox.welcome(1, [aState(0)]);
+    for (const offset of [1, 2, 3, 4, 5]) inbox.message(1, aMessage(offset));
+    const [start, ...items] = inbox.take(10);
+    inbox.settle([start!]);
+    return items;
+  };
+
+  test('the position moves up to the first that is not settled; those above it are acked by id', () => {
+    const inbox = anInbox();
+    const [one, two, three, four] = fiveTaken(inbox) as [InboxItem, InboxItem, InboxItem, InboxItem];
+    assert.deepEqual(inbox.heldWith([two, three]), []);
+    inbox.settle([two, three]);
+    assert.deepEqual(inbox.position(NORMAL), { epoch: E1, offset: 0 });
+    assert.deepEqual(inbox.idAcks(1, [two, three]), [
+      { stream: NORMAL, id: 'm2' },
+      { stream: NORMAL, id: 'm3' },
+    ]);
+    assert.deepEqual(inbox.heldWith([one]), [{ stream: NORMAL, epoch: E1, offset: 3 }]);
+    inbox.settle([one]);
+    assert.deepEqual(inbox.idAcks(1, [one]), []);
+    inbox.settle([four]);
+    assert.deepEqual(inbox.position(NORMAL), { epoch: E1, offset: 4 });
+  });
+
+  test('one that failed is taken when it comes again, and only it', () => {
+    const inbox = anInbox();
+    const [one, two] = fiveTaken(inbox);
+    inbox.settle([one!]);
+    assert.equal(inbox.giveBackOne(two!), false);
+    assert.equal(inbox.message(1, aMessage(3)), 'duplicate');
+    assert.equal(inbox.message(1, aMessage(2)), 'queued');
+    assert.equal(inbox.message(1, aMessage(2)), 'duplicate');
+    assert.deepEqual(drain(inbox), [2]);
+    assert.deepEqual(inbox.position(NORMAL), { epoch: E1, offset: 2 });
+  });
+
+  test('one that the gateway ended is not waited for once it says where it stands', () => {
+    const inbox = anInbox();
+    const [one, two, three] = fiveTaken(inbox);
+    inbox.giveBackOne(one!);
+    inbox.settle([two!, three!]);
+    assert.deepEqual(inbox.welcome(2, [aState(3)]), []);
+    assert.deepEqual(drain(inbox), []);
+    assert.deepEqual(inbox.position(NORMAL), { epoch: E1, offset: 3 });
+  });
+
+  test('one that is not yet ended is waited for on the next connection', () => {
+    const inbox = anInbox();
+    const [one, two] = fiveTaken(inbox);
+    inbox.giveBackOne(one!);
+    inbox.settle([two!]);
+    inbox.welcome(2, [aState(0)]);
+    assert.equal(inbox.message(2, aMessage(1)), 'queued');
+    assert.equal(inbox.message(2, aMessage(2)), 'duplicate');
+    assert.deepEqual(inbox.takeAcksAgain(), { streams: new Set(), ids: [{ stream: NORMAL, id: 'm2' }] });
+  });
+
+  test('a stream that leaves for another epoch while one is awaited is asked for anew', () => {
+    const inbox = anInbox([{ stream: NORMAL, epoch: E1, offset: 0 }]);
+    inbox.welcome(1, [aState(0)]);
+    inbox.message(1, aMessage(1));
+    inbox.giveBackOne(inbox.take(1)[0]!);
+    assert.equal(inbox.streamState(1, aState(0, { epoch: E2 })), 'resync');
+  });
+
+  test('500 settled above one that the gateway does not send: it is asked where the stream stands', () => {
+    const inbox = anInbox();
+    inbox.welcome(1, [aState(0)]);
+    drain(inbox);
+    inbox.message(1, aMessage(1));
+    inbox.giveBackOne(inbox.take(1)[0]!);
+    const asked = Array.from({ length: 1000 }, (_, i) => {
+      inbox.message(1, aMessage(i + 2));
+      return inbox.settle(inbox.take(1));
+    });
+    assert.deepEqual(
+      asked.flatMap((isLost, i) => (isLost ? [i + 1] : [])),
+      [500, 1000],
+    );
+  });
+});
+
+test('what nobody sends the missing part of is asked for again when it came three times', () => {
+  const inbox = anInbox();
+  inbox.welcome(1, [aState(0)]);
+  drain(inbox);
+  inbox.message(1, aMessage(1));
+  inbox.giveBack(inbox.take(1));
+  const arrivals = [3, 4, 3, 4, 3, 4].map((offset) => inbox.message(1, aMessage(offset)));
+  assert.deepEqual(arrivals, ['dropped', 'dropped', 'dropped', 'dropped', 'gap', 'dropped']);
+});
+
+describe('a message that was taken in while the store was away', () => {
+  const later = (id: string): MessageFrame => ({ ...aLive(id, NORMAL), later: true });
+
+  test('is not handed on again when it comes with its place', () => {
+    const inbox = anInbox();
+    inbox.welcome(1, [aState(0)]);
+    assert.equal(inbox.message(1, later('m1')), 'queued');
+    assert.equal(inbox.message(1, later('m1')), 'duplicate');
+    assert.equal(inbox.message(1, aMessage(1)), 'duplicate');
+    assert.deepEqual(drain(inbox), ['m1']);
+    assert.deepEqual(inbox.position(NORMAL), { epoch: E1, offset: 1 });
+  });
+
+  test('comes again with its place when the application failed at it', () => {
+    const inbox = anInbox();
+    inbox.welcome(1, [aState(0)]);
+    drain(inbox);
+    inbox.message(1, later('m1'));
+    inbox.giveBackOne(inbox.take(1)[0]!);
+    assert.equal(inbox.message(1, aMessage(1)), 'queued');
+  });
+
+  test('is remembered however many live messages come meanwhile', () => {
+    const inbox = anInbox([], { seenIdsMax: 2 });
+    inbox.welcome(1, [aState(0)]);
+    inbox.message(1, later('m1'));
+    for (const id of ['a', 'b', 'c', 'd']) inbox.message(1, aLive(id));
+    assert.equal(inbox.message(1, aMessage(1)), 'duplicate');
+  });
+});
+
+test('what may not go yet holds back its stream, and nothing else', () => {
+  const inbox = anInbox();
+  const news = 'news' as TopicName;
+  inbox.welcome(1, [aState(0), aState(0, { stream: news })]);
+  drain(inbox);
+  for (const offset of [1, 2]) inbox.message(1, aMessage(offset));
+  for (const offset of [1, 2]) inbox.message(1, aMessage(offset, { stream: news, id: `n${offset}` }));
+  const mayGo = ({ frame }: InboxItem): boolean => frame?.id !== 'm1';
+  const ids = (items: readonly InboxItem[]): unknown[] => items.map(({ frame }) => frame?.id);
+  assert.deepEqual(ids(inbox.take(10, mayGo)), ['n1', 'n2']);
+  assert.equal(inbox.waiting, 2);
+  assert.deepEqual(ids(inbox.take(10)), ['m1', 'm2']);
 });
 
 /** A store and gateways that lose, repeat and cut; messages are numbered over all epochs. */

@@ -301,7 +301,7 @@ export class Inbox {
     if (conn !== this.#newest) return 'dropped';
     const known = stream.missedTo !== null;
     stream.miss(offset);
-    const isStuck = stream.isStuckAt(offset);
+    const isStuck = offset !== Infinity && stream.isStuckAt(offset);
     if (known && !isStuck) return 'dropped';
     this.#gaps++;
     return 'gap';
