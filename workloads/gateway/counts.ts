@@ -60,6 +60,9 @@ export class Counts {
   upstreamBuffered = 0;
   upstreamReplayed = 0;
   upstreamRepeats = 0;
+  /** Commands of clients asked of routers, and put off for want of one. */
+  commands = 0;
+  commandsPutOff = 0;
   /** Sessions let in by their signature alone. */
   provisional = 0;
   /** Pages of backlogs written, and pages put off with a time to come back. */

@@ -7,9 +7,11 @@ import { connect } from './connect.ts';
 import type { Connection } from './connection.ts';
 import { takeAck } from './frames/ack.ts';
 import { takeFetch } from './frames/fetch.ts';
+import { takeGroup } from './frames/group.ts';
 import { takeNack } from './frames/nack.ts';
 import { takePing } from './frames/ping.ts';
 import { takePull } from './frames/pull.ts';
+import { takeSend } from './frames/send.ts';
 import { takeSubscribe } from './frames/subscribe.ts';
 import { takeUnsubscribe } from './frames/unsubscribe.ts';
 import { takeUpstream } from './frames/upstream.ts';
@@ -64,13 +66,9 @@ function takeFrame(connection: Connection, frame: Exclude<ClientFrame, { type: '
     case 'fetch':
       return takeFetch(connection, frame);
     case 'send':
+      return takeSend(connection, frame);
     case 'group':
-      return connection.send({
-        type: 'error',
-        id: frame.id,
-        code: 'not-found',
-        message: `${frame.type}: this gateway has no such service`,
-      });
+      return takeGroup(connection, frame);
     case 'hello':
       return connection.close('protocol', 'hello: expected once');
   }

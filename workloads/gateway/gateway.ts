@@ -14,6 +14,7 @@ import type { Store } from '../store/port.ts';
 import type { Admission } from './admission.ts';
 import type { AttemptsFlush } from './attempts.ts';
 import type { Backlog } from './backlog.ts';
+import type { ClientCommands } from './client-commands.ts';
 import type { ConnectionEvents } from './connection.ts';
 import type { Counts } from './counts.ts';
 import type { CursorFlush } from './cursor-flush.ts';
@@ -78,6 +79,7 @@ export interface Gateway extends GatewayDeps {
   readonly pages: PageSource;
   readonly backlog: Backlog;
   readonly provisional: Provisional;
+  readonly commands: ClientCommands;
   readonly state: {
     life: Life;
     /** Stopped or killed: what would be tried again is not. */

@@ -13,6 +13,8 @@ export function takeFrameOfLink(gateway: Gateway, peer: LinkPeer, frame: LinkFra
     case 'command':
       peer.send(answerCommand(gateway, frame));
       return;
+    case 'reply':
+      return gateway.commands.take(frame);
     case 'feed':
     case 'feed-later':
       return gateway.pages.take(frame);

@@ -116,6 +116,8 @@ function addCounters({ counts, outbox }: Gateway, registry: Registry): void {
     ['store_reads_failed_total', 'Reads of streams that failed.', () => counts.storeReadsFailed],
     ['positions_behind_total', 'Positions found behind without a hint.', () => counts.positionsBehind],
     ['invalid_records_total', 'Records that could not be read.', () => counts.invalidRecords],
+    ['commands_total', 'Commands of clients asked of routers.', () => counts.commands],
+    ['commands_put_off_total', 'Commands of clients put off for want of a router.', () => counts.commandsPutOff],
     ['provisional_total', 'Sessions let in by their signature while the store was away.', () => counts.provisional],
     ['backlog_pages_total', 'Pages of backlogs written.', () => counts.backlogPages],
     ['backlog_put_off_total', 'Pages of backlogs to be asked for again later.', () => counts.backlogPutOff],

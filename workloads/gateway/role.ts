@@ -15,6 +15,7 @@ import { adminRoutes, readinessOf } from './admin.ts';
 import { Admission } from './admission.ts';
 import { AttemptsFlush } from './attempts.ts';
 import { Backlog } from './backlog.ts';
+import { ClientCommands } from './client-commands.ts';
 import type { ConnectionEvents } from './connection.ts';
 import { Counts } from './counts.ts';
 import { isBehind } from './cursor.ts';
@@ -126,6 +127,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
   gateway.pages = new PageSource(gateway);
   gateway.backlog = new Backlog(gateway);
   gateway.provisional = new Provisional(gateway);
+  gateway.commands = new ClientCommands(gateway);
   return gateway;
 }
 
@@ -161,7 +163,10 @@ class RunningGateway implements RunningRole {
       clock,
       log,
       onFrame: (peer, frame) => takeFrameOfLink(gateway, peer, frame),
-      onClose: (peer) => gateway.pages.forget(peer),
+      onClose(peer) {
+        gateway.pages.forget(peer);
+        gateway.commands.forget(peer);
+      },
     });
     this.#links = links;
     gateway.state.peers = (role) => links.peers().filter((peer) => role === undefined || peer.role === role);
@@ -186,7 +191,7 @@ class RunningGateway implements RunningRole {
   }
 
   #startTimers(): void {
-    const { clock, wheel, admission, settings, cursorFlush, peers, pages } = this.#gateway;
+    const { clock, wheel, admission, settings, cursorFlush, peers, pages, commands } = this.#gateway;
     const storeReturn = new StoreReturn(this.#gateway);
     this.#timers.push(
       clock.every(TICK_MS, () => {
@@ -195,6 +200,7 @@ class RunningGateway implements RunningRole {
         admission.tick(nowMs);
         pages.tick();
         storeReturn.tick(nowMs);
+        commands.tick();
       }),
       clock.every(settings.cursorFlushMs, () => void cursorFlush.flushSome()),
       clock.every(PEERS_SWEEP_MS, () => peers.closeIdle()),
