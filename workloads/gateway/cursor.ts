@@ -94,7 +94,10 @@ export function decideHint(
   windowMax: number,
 ): HintDecision {
   if (cursor.reading) return 'wait';
-  if (hint.epoch !== cursor.epoch) return cursor.epoch === null && hint.prev === 0 ? 'deliver' : 'read';
+  if (hint.epoch !== cursor.epoch) {
+    if (cursor.epoch !== null || hint.prev !== 0) return 'read';
+    return windowMax > 0 ? 'deliver' : 'wait';
+  }
   if (hint.offset <= cursor.seen) return 'known';
   if (hint.prev > cursor.seen) return 'read';
   return isWithinWindow(cursor, windowMax) ? 'deliver' : 'wait';

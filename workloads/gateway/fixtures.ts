@@ -10,10 +10,11 @@ import type { Link } from '../link/client.ts';
 import type { ClientFrame } from '../protocol/frames.ts';
 import { SUBPROTOCOL_JSON } from '../protocol/frames.ts';
 import type { GatewayState } from '../protocol/admin.ts';
-import type { AccountId, AppId, DeviceId, Epoch, TopicName } from '../protocol/ids.ts';
+import type { AccountId, AppId, DeviceId, Epoch, MessageId, TopicName } from '../protocol/ids.ts';
 import { messageIdAt } from '../protocol/ids.ts';
-import type { Answer, LinkFrame } from '../protocol/link.ts';
+import type { Answer, AnswerMany, DeliverManyRow, LinkFrame } from '../protocol/link.ts';
 import { RECORD_DEFAULTS, encodeRecord } from '../protocol/record.ts';
+import type { MessageRecord } from '../protocol/record.ts';
 import type { Lane } from '../protocol/streams.ts';
 import { aManualClock } from '../runtime/clock.ts';
 import type { ManualClock } from '../runtime/clock.ts';
@@ -94,19 +95,19 @@ export class World {
   }
 
   /** Appends to a device's lane; answers the hint a router would send. */
-  async appendTo(device: string, body: unknown, lane: Lane = 'normal'): Promise<Entry> {
-    return this.#append({ app: APP, kind: 'device', device: device as DeviceId, lane }, body);
+  async appendTo(device: string, body: unknown, lane: Lane = 'normal', more: RecordOptions = {}): Promise<Entry> {
+    return this.#append({ app: APP, kind: 'device', device: device as DeviceId, lane }, body, more);
   }
-  async publish(topic: string, body: unknown): Promise<Entry> {
-    return this.#append({ app: APP, kind: 'topic', topic: topic as TopicName }, body);
+  async publish(topic: string, body: unknown, more: RecordOptions = {}): Promise<Entry> {
+    return this.#append({ app: APP, kind: 'topic', topic: topic as TopicName }, body, more);
   }
-  async #append(stream: StreamRef, body: unknown): Promise<Entry> {
-    const { id, record } = this.record(body);
-    const [outcome] = await this.store.append([{ stream, messageId: id, record, expiresAtMs: 0 }]);
+  async #append(stream: StreamRef, body: unknown, more: RecordOptions): Promise<Entry> {
+    const { id, record } = this.record(body, more);
+    const [outcome] = await this.store.append([{ stream, messageId: id, record, expiresAtMs: more.expiresAtMs ?? 0 }]);
     if (outcome?.kind !== 'appended') throw new Error(`append: ${JSON.stringify(outcome)}`);
-    return { epoch: outcome.epoch, offset: outcome.offset, prev: outcome.prev, record };
+    return { id, epoch: outcome.epoch, offset: outcome.offset, prev: outcome.prev, record };
   }
-  record(body: unknown): { id: ReturnType<typeof messageIdAt>; record: Uint8Array } {
+  record(body: unknown, more: RecordOptions = {}): { id: MessageId; record: Uint8Array } {
     const random = new Uint8Array(10);
     new DataView(random.buffer).setUint32(0, ++this.#serial);
     const id = messageIdAt(this.clock.nowMs(), random);
@@ -116,8 +117,9 @@ export class World {
       publishedAtMs: this.clock.nowMs(),
       expiresAtMs: 0,
       content: 'json',
-      attributes: new Uint8Array(0),
       body: Buffer.from(JSON.stringify(body)),
+      ...more,
+      attributes: more.attributes === undefined ? new Uint8Array(0) : Buffer.from(JSON.stringify(more.attributes)),
     });
     return { id, record };
   }
@@ -143,7 +145,12 @@ export class World {
   }
 }
 
+/** What a message says beside its body. */
+export type RecordOptions = Partial<Omit<MessageRecord, 'id' | 'attributes' | 'body'>> & {
+  readonly attributes?: object;
+};
 export interface Entry {
+  readonly id: MessageId;
   readonly epoch: Epoch;
   readonly offset: number;
   readonly prev: number;
@@ -204,6 +211,7 @@ export class TestGateway {
 export class TestRouter {
   readonly link: Link;
   readonly answers = new Map<number, Answer>();
+  readonly answersMany = new Map<number, AnswerMany>();
   readonly #gateway: TestGateway;
   #seq = 0;
 
@@ -217,6 +225,7 @@ export class TestRouter {
       log: silentLog,
       onFrame: (frame: LinkFrame) => {
         if (frame.kind === 'answer') this.answers.set(frame.seq, frame);
+        if (frame.kind === 'answer-many') this.answersMany.set(frame.seq, frame);
       },
       onDown: () => {},
     });
@@ -244,6 +253,14 @@ export class TestRouter {
   async toTopic(topic: string, entry: Entry | { record: Uint8Array }, stamp = ++this.#seq): Promise<Answer> {
     const place = 'epoch' in entry ? entry : { epoch: null, offset: 0, prev: 0, record: entry.record };
     return this.#ask({ kind: 'deliver-topic', seq: ++this.#seq, app: APP, topic: topic as TopicName, stamp, ...place });
+  }
+  /** One message to many devices. */
+  async toMany(rows: readonly DeliverManyRow[], record: Uint8Array, lane: Lane = 'normal'): Promise<AnswerMany> {
+    const { bootId } = await this.#gateway.state();
+    const seq = ++this.#seq;
+    this.link.send({ kind: 'deliver-many', seq, app: APP, bootId, lane, record, rows });
+    await until('the hints were answered', () => this.answersMany.has(seq));
+    return this.answersMany.get(seq)!;
   }
   async #ask(frame: LinkFrame & { seq: number }): Promise<Answer> {
     this.link.send(frame);

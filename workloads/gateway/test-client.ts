@@ -1,7 +1,7 @@
 // A client of tests: it speaks frames over a real WebSocket, keeps every one that came, and waits by turns of the event loop.
 import type { WebSocket } from 'ws';
-import type { ClientFrame, ServerFrame } from '../protocol/frames.ts';
-import type { TopicName } from '../protocol/ids.ts';
+import type { ClientFrame, ServerFrame, TopicFilter } from '../protocol/frames.ts';
+import type { MessageId, TopicName } from '../protocol/ids.ts';
 
 const PATIENCE_MS = 5000;
 
@@ -42,6 +42,16 @@ export class TestClient {
   }
   ack(stream: string, offset: number): void {
     this.send({ type: 'ack', positions: [{ stream: stream as TopicName, offset }] });
+  }
+  ackIds(stream: string, ids: readonly MessageId[]): void {
+    this.send({ type: 'ack', positions: [], ids: ids.map((id) => ({ stream: stream as TopicName, id })) });
+  }
+  nack(stream: string, offset: number, more: Partial<Extract<ClientFrame, { type: 'nack' }>> = {}): void {
+    this.send({ type: 'nack', stream: stream as TopicName, offset, reason: 'no', ...more });
+  }
+  subscribe(id: number, topic: string, filter?: TopicFilter | null): void {
+    const request = { topic: topic as TopicName, ...(filter === undefined ? {} : { filter }) };
+    this.send({ type: 'subscribe', id, topics: [request] });
   }
   /** The next frame, which must be of this type. */
   async next<T extends ServerFrame['type']>(type: T): Promise<FrameOf<T>> {

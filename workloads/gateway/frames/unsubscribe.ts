@@ -12,6 +12,8 @@ async function unsubscribe(connection: Connection, frame: UnsubscribeFrame): Pro
   const { gateway } = connection;
   const session = connection.session!;
   const { app, device } = session.permission;
+  // What the client acked is counted as that: the rest of what the row holds counts as cancelled (R12).
+  await gateway.cursorFlush.flushSessions([session]);
   await gateway.store.unsubscribe(app, device, frame.topics);
   if (connection.phase !== 'live') return;
   for (const topic of frame.topics) {
