@@ -20,8 +20,8 @@ const KEY_IDS_MAX = 8;
 const NAME_BYTES_MAX = 128;
 const MAC_BYTES = 32;
 
-export type LinkRole = 'router' | 'gateway' | 'drainer';
-const ROLES = ['router', 'gateway', 'drainer'] as const satisfies readonly LinkRole[];
+export type LinkRole = 'router' | 'gateway' | 'drainer' | 'upstream';
+const ROLES = ['router', 'gateway', 'drainer', 'upstream'] as const satisfies readonly LinkRole[];
 
 /** Who stands at one end of a link. */
 export interface LinkIdentity {
