@@ -8,6 +8,7 @@ import { gatewaySettings } from '../workloads/settings/gateway.ts';
 import { operatorSettings } from '../workloads/settings/operator.ts';
 import { registrySettings } from '../workloads/settings/registry.ts';
 import { routerSettings } from '../workloads/settings/router.ts';
+import { upstreamSettings } from '../workloads/settings/upstream.ts';
 import type { Setting } from '../workloads/settings/setting.ts';
 
 type Table = Readonly<Record<string, Setting<unknown>>>;
@@ -47,6 +48,7 @@ export function renderSettingsPage(): string {
     section('Registry', registrySettings, [commonSettings, configSettings]),
     section('Router', routerSettings, [commonSettings, busSettings, configSettings]),
     section('Drainer', drainerSettings, [commonSettings]),
+    section('Upstream', upstreamSettings, [commonSettings, busSettings]),
     section('Operator', operatorSettings, []),
   ].join('\n');
 }

@@ -1,9 +1,8 @@
 // The upstream role: messages of clients from the bus to the handlers that the manifest names. It runs only where there is a bus.
 import type { KubeObject } from '../kube/port.ts';
-import { childNames } from '../types.ts';
 import type { Cluster } from '../types.ts';
 import type { EnvValue } from './pod-template.ts';
-import { HTTP_PORTS, roleDeployment } from './role-deployment.ts';
+import { roleDeployment } from './role-deployment.ts';
 
 const SCRATCH_DIR = '/var/lib/pushcluster';
 
@@ -15,7 +14,6 @@ export function upstreamDeployment(cluster: Cluster): KubeObject {
     env: {
       PUSHCLUSTER_UPSTREAM_HANDLERS: JSON.stringify(handlers),
       PUSHCLUSTER_UPSTREAM_DATABASE: database,
-      PUSHCLUSTER_ROUTER_URL: `http://${childNames(cluster.name).router}.${cluster.namespace}.svc:${HTTP_PORTS.router}`,
       PUSHCLUSTER_WEBHOOK_PRIVATE: String(cluster.spec.webhooks.allowPrivateAddresses),
     },
     keyFiles: ['link', 'admin', 'webhook'],
