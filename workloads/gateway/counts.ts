@@ -70,6 +70,8 @@ export class Counts {
   backlogPutOff = 0;
   pulls = 0;
   pullsRefused = 0;
+  /** Records of the bus, for this gateway and for others. */
+  readonly broadcasts = { taken: 0, passed: 0 };
   readonly hints = { taken: 0, notHere: 0, slow: 0 };
   framesIn = 0;
 

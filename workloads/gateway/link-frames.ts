@@ -19,8 +19,16 @@ export function takeFrameOfLink(gateway: Gateway, peer: LinkPeer, frame: LinkFra
     case 'feed-later':
       return gateway.pages.take(frame);
     default:
-      takeLinkFrame(gateway, peer, frame);
+      takeDelivery(gateway, peer, frame);
   }
+}
+
+/** A delivery, over a link or the bus; `peer` takes the answer. */
+export function takeDelivery(gateway: Gateway, peer: Answered, frame: LinkFrame): void {
+  takeLinkFrame(gateway, peer, frame);
+}
+interface Answered {
+  send(frame: LinkFrame): unknown;
 }
 
 /** The only question that routers have for a gateway. */

@@ -164,6 +164,11 @@ function addLabelled({ counts }: Gateway, registry: Registry): void {
     { name: 'closed_total', help: 'Connections ended, by close code.', label: 'code' },
     () => counts.closed,
   );
+  labelled(
+    registry,
+    { name: 'broadcasts_total', help: 'Records of the bus, for this gateway or passed over.', label: 'outcome' },
+    () => Object.entries(counts.broadcasts),
+  );
   labelled(registry, { name: 'hints_total', help: 'Deliveries of routers, by answer.', label: 'outcome' }, () =>
     Object.entries(counts.hints),
   );

@@ -15,6 +15,7 @@ import { adminRoutes, readinessOf } from './admin.ts';
 import { Admission } from './admission.ts';
 import { AttemptsFlush } from './attempts.ts';
 import { Backlog } from './backlog.ts';
+import { BroadcastConsumer } from './broadcast-consumer.ts';
 import { ClientCommands } from './client-commands.ts';
 import type { ConnectionEvents } from './connection.ts';
 import { Counts } from './counts.ts';
@@ -141,11 +142,13 @@ class RunningGateway implements RunningRole {
   #lease: Lease | null = null;
   #positionCheck: PositionCheck | null = null;
   #stopping: Promise<void> | null = null;
+  readonly #broadcasts: BroadcastConsumer | null;
   #isVoid = false;
 
   constructor(gateway: Gateway) {
     this.#gateway = gateway;
     this.#metrics = openMetrics(gateway);
+    this.#broadcasts = gateway.bus === null ? null : new BroadcastConsumer(gateway, gateway.bus);
   }
 
   get ports(): Readonly<Record<string, number>> {
@@ -188,6 +191,7 @@ class RunningGateway implements RunningRole {
     this.#positionCheck = new PositionCheck(gateway);
     this.#positionCheck.start();
     await this.#lease.start();
+    this.#broadcasts?.start();
   }
 
   #startTimers(): void {
@@ -219,6 +223,7 @@ class RunningGateway implements RunningRole {
     await this.#lease?.drop();
     this.#stopTimers();
     this.#gateway.peers.stop();
+    await this.#broadcasts?.stop();
     await Promise.all([this.#links?.stop(), this.#admin?.close(0), this.#gateway.upstream.close()]);
   }
 
@@ -233,6 +238,7 @@ class RunningGateway implements RunningRole {
     this.#links?.kill();
     this.#admin?.kill();
     void this.#gateway.upstream.close();
+    void this.#broadcasts?.stop();
     this.#gateway.peers.stop();
   }
 

@@ -4,7 +4,7 @@
 // lately is not passed on twice (the upstream role does so for good).
 import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
-import { BUS_TOPICS } from '../bus/port.ts';
+import { BUS_TOPICS, BusRecordError } from '../bus/port.ts';
 import type { Bus, BusRecord } from '../bus/port.ts';
 import type { UpstreamFrame } from '../protocol/frames.ts';
 import type { Connection } from './connection.ts';
@@ -159,7 +159,7 @@ export class Upstream {
       } catch (error) {
         this.#busTakes = false;
         log.warn({ records: batch.length, problem: String(error) }, 'upstream messages not published');
-        if (file === null) return 'the bus did not take it';
+        if (file === null || error instanceof BusRecordError) return 'the bus did not take it';
       }
     }
     try {
@@ -186,7 +186,7 @@ export class Upstream {
       while (!file.isEmpty && !state.ended) {
         const records = await file.oldest();
         for (let i = 0; i < records.length; i += RECORDS_PER_PUBLISH)
-          await bus.publish(records.slice(i, i + RECORDS_PER_PUBLISH));
+          await this.#publishAll(bus, records.slice(i, i + RECORDS_PER_PUBLISH));
         await file.dropOldest();
         this.#busTakes = true;
         counts.upstreamReplayed += records.length;
@@ -195,6 +195,17 @@ export class Upstream {
     } catch (error) {
       this.#busTakes = false;
       log.warn({ bytes: file.bytes, problem: String(error) }, 'upstream messages not replayed, again later');
+    }
+  }
+
+  /** One that no bus takes is left out, or it would hold up all behind it for ever. */
+  async #publishAll(bus: Bus, records: readonly BusRecord[]): Promise<void> {
+    try {
+      await bus.publish(records);
+    } catch (error) {
+      if (!(error instanceof BusRecordError)) throw error;
+      if (records.length === 1) this.#gateway.log.error({ problem: error.message }, 'upstream message dropped');
+      else for (const record of records) await this.#publishAll(bus, [record]);
     }
   }
 
