@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { compare, percentile } from './compare.ts';
+import type { TopicFilter } from '../../workloads/protocol/frames.ts';
+import { compare, passes, percentile } from './compare.ts';
 import type { Published, Recipient } from './compare.ts';
 import { parseReceivedLog } from './received-log.ts';
 import type { ReceivedLine } from './received-log.ts';
@@ -9,7 +10,7 @@ function aPublication(id: string, to: Recipient, more: Partial<Published> = {}):
   return { id, to, class: 'durable', tMs: 1000, ...more };
 }
 function aLine(id: string, offset: number | null, more: Partial<ReceivedLine> = {}): ReceivedLine {
-  return { id, stream: '@normal', offset, tMs: 1010, epoch: offset === null ? null : 'e1', ...more };
+  return { id, stream: '@normal', offset, tMs: 1010, epoch: offset === null ? null : 'e1', key: null, ...more };
 }
 const DEVICES = ['dev-0', 'dev-1'];
 const AUDIENCE = { devices: DEVICES };
@@ -32,6 +33,8 @@ describe('compare', () => {
       published: 3,
       owed: 5,
       delivered: 5,
+      dead: 0,
+      deadThoughDelivered: 0,
       lost: [],
       doubled: [],
       outOfOrder: 0,
@@ -112,6 +115,74 @@ describe('compare', () => {
   });
 });
 
+describe('compare knows', () => {
+  const list = { list: { prefix: 'dev-', first: 0, count: 3 } };
+  const logOf = (...ids: string[]): ReceivedLine[] => ids.map((id, i) => aLine(id, i + 1));
+
+  test('lists: each of their devices is owed', () => {
+    const logs = new Map([
+      ['dev-000000', logOf('a')],
+      ['dev-000001', logOf('a')],
+    ]);
+    const { owed, lost, strangers } = compare([aPublication('a', list)], logs, { devices: [] });
+    assert.deepEqual([owed, lost.map(({ device }) => device), strangers], [3, ['dev-000002'], 0]);
+  });
+
+  test('filters: what a device does not want is not owed, and strange when it comes', () => {
+    const published = [
+      aPublication('a', { topic: 'news' }, { attributes: { level: 2 } }),
+      aPublication('b', { topic: 'news' }, { attributes: { level: 5 } }),
+    ];
+    const wants = (_: string, { attributes }: Published): boolean => passes({ levelMin: 3 }, attributes);
+    const logs = new Map([['dev-0', logOf('a', 'b')]]);
+    const { owed, lost, strangers } = compare(published, logs, { ...AUDIENCE, wants });
+    assert.deepEqual([owed, lost.map(({ id, device }) => [id, device]), strangers], [2, [['b', 'dev-1']], 1]);
+  });
+
+  test('dead letters: not lost, and told where the application dealt with it all the same', () => {
+    const published = ['a', 'b', 'c'].map((id) => aPublication(id, { device: 'dev-0' }));
+    const dead = ['a', 'b'].map((messageId) => ({ messageId, device: 'dev-0' }));
+    const result = compare(published, new Map([['dev-0', logOf('b')]]), AUDIENCE, { dead });
+    assert.deepEqual([result.owed, result.delivered, result.dead, result.deadThoughDelivered], [3, 1, 1, 1]);
+    assert.deepEqual(
+      result.lost.map(({ id }) => id),
+      ['c'],
+    );
+  });
+
+  test('keys: a re-driven message is known by its key, and doubled when it came before', () => {
+    const published = ['a', 'b'].map((id) => aPublication(id, { device: 'dev-0' }, { key: `k${id}` }));
+    const lines = [aLine('z1', 1, { key: 'ka' }), aLine('b', 2, { key: 'kb' }), aLine('z2', 3, { key: 'kb' })];
+    const { delivered, doubled, strangers } = compare(published, new Map([['dev-0', lines]]), AUDIENCE);
+    assert.deepEqual([delivered, doubled.map(({ id }) => id), strangers], [2, ['b'], 0]);
+  });
+
+  test('unknown outcomes: neither owed nor strange, but not twice', () => {
+    const lines = [aLine('z', 1, { key: 'ku' }), aLine('y', 2, { key: 'ku' }), aLine('x', 3, { key: 'other' })];
+    const { strangers, doubled } = compare([], new Map([['dev-0', lines]]), AUDIENCE, {
+      unknownKeys: new Set(['ku']),
+    });
+    assert.deepEqual([strangers, doubled.length], [1, 1]);
+  });
+});
+
+test('a filter passes level, type and fields, each where it is given', () => {
+  const attributes = { level: 5, type: 'a', fields: { region: 'eu', vip: true } };
+  const cases: readonly [filter: TopicFilter, isThrough: boolean][] = [
+    [{}, true],
+    [{ levelMin: 5 }, true],
+    [{ levelMin: 6 }, false],
+    [{ types: ['b', 'a'] }, true],
+    [{ types: ['b'] }, false],
+    [{ fields: { region: ['us', 'eu'], vip: [true] } }, true],
+    [{ fields: { region: ['eu'], vip: ['true'] } }, false],
+    [{ fields: { other: ['x'] } }, false],
+  ];
+  for (const [filter, isThrough] of cases) assert.equal(passes(filter, attributes), isThrough, JSON.stringify(filter));
+  assert.equal(passes({ levelMin: 1 }), false);
+  assert.equal(passes({ types: ['a'] }), false);
+});
+
 test('percentiles are nearest ranks', () => {
   const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
   assert.deepEqual(
@@ -121,8 +192,8 @@ test('percentiles are nearest ranks', () => {
 });
 
 test('a log that was cut short ends before its last line', () => {
-  assert.deepEqual(parseReceivedLog('a @normal 1 1010 e1\nb news - 1011 -\nc @nor'), [
-    aLine('a', 1),
+  assert.deepEqual(parseReceivedLog('a @normal 1 1010 e1 k1\nb news - 1011 -\nc @nor'), [
+    aLine('a', 1, { key: 'k1' }),
     aLine('b', null, { stream: 'news', tMs: 1011 }),
   ]);
 });

@@ -1,27 +1,54 @@
 // Record by record: what the publisher was told is accepted against what each client's application was given. Pure; report.ts reads the logs.
-// Durable: each recipient exactly once and in order for each stream. Live: counted, not owed.
+// Durable: each recipient exactly once and in order for each stream, or it is a dead letter. Live: counted, not owed.
+import type { TopicFilter } from '../../workloads/protocol/frames.ts';
+import { deviceNames } from './names.ts';
+import type { DeviceRange } from './names.ts';
 import type { ReceivedLine } from './received-log.ts';
 
 /** One accepted publication, as the publisher logged it. */
 export interface Published {
   readonly id: string;
+  /** The publisher's: in the body too, so that it is known under whatever id it is delivered. */
+  readonly key?: string;
   readonly class: 'durable' | 'live';
   readonly to: Recipient;
   /** When it was first sent, ms. */
   readonly tMs: number;
+  /** What filters look at. */
+  readonly attributes?: Attributes;
+}
+export interface Attributes {
+  readonly level?: number;
+  readonly type?: string;
+  readonly fields?: Readonly<Record<string, string | number | boolean>>;
 }
 export type Recipient =
   | { readonly device: string }
   | { readonly account: string }
   | { readonly topic: string }
-  | { readonly everyone: true };
+  | { readonly everyone: true }
+  /** Each of these devices, by a list or a group. */
+  | { readonly list: DeviceRange };
 
+/** A delivery that ended as a dead letter. */
+export interface Dead {
+  readonly messageId: string;
+  readonly device: string;
+}
 export interface Audience {
   readonly devices: readonly string[];
   /** Devices of an account; default: `dev-X` of `acc-X`. */
   readonly accounts?: ReadonlyMap<string, readonly string[]>;
   /** Devices that heard the topic all the time; default: all. */
   readonly topics?: ReadonlyMap<string, readonly string[]>;
+  /** Whether a device wants this message of a topic; default: each does. `passes` tells of a filter. */
+  readonly wants?: (device: string, message: Published) => boolean;
+}
+/** What else is known of the publications. */
+export interface Known {
+  readonly dead?: readonly Dead[];
+  /** Keys whose outcome stayed unknown: what came of them is neither owed nor strange. */
+  readonly unknownKeys?: ReadonlySet<string>;
 }
 export interface Finding {
   readonly id: string;
@@ -35,6 +62,10 @@ export interface Comparison {
   readonly owed: number;
   /** Durable deliveries made, each counted once. */
   readonly delivered: number;
+  /** Of those owed, that are dead letters, and were not delivered. */
+  readonly dead: number;
+  /** Dealt with by the application, and a dead letter all the same: its last ack was lost. */
+  readonly deadThoughDelivered: number;
   readonly lost: readonly Finding[];
   /** Given to the same application more than once; one finding for each time too many. */
   readonly doubled: readonly Finding[];
@@ -49,16 +80,14 @@ export interface Comparison {
   readonly maxMs: number | null;
 }
 
-/**
- * @param unknownOutcomes publications whose outcome stayed unknown: so many ids may be strangers without being wrong
- * Cost: O(deliveries).
- */
+/** Cost: O(deliveries). */
 export function compare(
   published: readonly Published[],
   logs: ReadonlyMap<string, readonly ReceivedLine[]>,
   audience: Audience,
+  known: Known = {},
 ): Comparison {
-  const byId = new Map(published.map((message) => [message.id, message]));
+  const find = finder(published);
   const given = new Map<string, Map<string, number>>();
   const latencies: number[] = [];
   const doubled: Finding[] = [];
@@ -70,61 +99,86 @@ export function compare(
     given.set(device, times);
     outOfOrder += countOutOfOrder(lines);
     for (const line of lines) {
-      const message = byId.get(line.id);
-      const seen = times.get(line.id) ?? 0;
-      times.set(line.id, seen + 1);
-      if (message === undefined) strangers++;
-      else if (seen > 0) doubled.push({ id: line.id, device, tMs: message.tMs });
+      const message = find(line);
+      const id = message?.id ?? line.key ?? line.id;
+      const seen = times.get(id) ?? 0;
+      times.set(id, seen + 1);
+      if (seen > 0) doubled.push({ id, device, tMs: message?.tMs ?? line.tMs });
+      else if (message === undefined) strangers += known.unknownKeys?.has(line.key ?? '') === true ? 0 : 1;
       else if (message.class === 'live') liveDelivered++;
       else latencies.push(line.tMs - message.tMs);
     }
   }
-  const { owed, liveOwed, lost, matched } = settle(published, given, audience);
-  strangers += latencies.length + liveDelivered - matched;
+  const settled = settle(published, given, { audience, dead: known.dead ?? [] });
+  strangers += latencies.length + liveDelivered - settled.matched;
   latencies.sort((a, b) => a - b);
   return {
     published: published.length,
-    owed,
-    delivered: owed - lost.length,
-    lost,
+    owed: settled.owed,
+    delivered: settled.owed - settled.lost.length - settled.dead,
+    dead: settled.dead,
+    deadThoughDelivered: settled.deadThoughDelivered,
+    lost: settled.lost,
     doubled,
     outOfOrder,
     strangers,
-    live: { owed: liveOwed, delivered: liveDelivered },
+    live: { owed: settled.liveOwed, delivered: liveDelivered },
     p50Ms: percentile(latencies, 0.5),
     p99Ms: percentile(latencies, 0.99),
     maxMs: latencies.at(-1) ?? null,
   };
 }
 
+/** By the id it was accepted under, else by its key: a re-driven dead letter has another id. */
+function finder(published: readonly Published[]): (line: ReceivedLine) => Published | undefined {
+  const byId = new Map(published.map((message) => [message.id, message]));
+  const byKey = new Map(published.flatMap((message) => (message.key === undefined ? [] : [[message.key, message]])));
+  return ({ id, key }) => byId.get(id) ?? (key === null ? undefined : byKey.get(key));
+}
+
 function settle(
   published: readonly Published[],
   given: ReadonlyMap<string, ReadonlyMap<string, number>>,
-  audience: Audience,
-): { owed: number; liveOwed: number; lost: Finding[]; matched: number } {
-  const lost: Finding[] = [];
-  let owed = 0;
-  let liveOwed = 0;
-  let matched = 0;
+  more: { readonly audience: Audience; readonly dead: readonly Dead[] },
+) {
+  const dead = new Set(more.dead.map(({ messageId, device }) => `${messageId} ${device}`));
+  const found = { owed: 0, liveOwed: 0, lost: [] as Finding[], matched: 0, dead: 0, deadThoughDelivered: 0 };
   for (const message of published) {
-    for (const device of devicesOf(message.to, audience)) {
+    for (const device of devicesOf(message, more.audience)) {
       const has = given.get(device)?.has(message.id) === true;
-      if (has) matched++;
-      if (message.class === 'live') liveOwed++;
+      const isDead = dead.has(`${message.id} ${device}`);
+      if (has) found.matched++;
+      if (message.class === 'live') found.liveOwed++;
       else {
-        owed++;
-        if (!has) lost.push({ id: message.id, device, tMs: message.tMs });
+        found.owed++;
+        if (has && isDead) found.deadThoughDelivered++;
+        else if (isDead) found.dead++;
+        else if (!has) found.lost.push({ id: message.id, device, tMs: message.tMs });
       }
     }
   }
-  return { owed, liveOwed, lost, matched };
+  return found;
 }
 
-function devicesOf(to: Recipient, audience: Audience): readonly string[] {
+function devicesOf(message: Published, audience: Audience): readonly string[] {
+  const { to } = message;
   if ('device' in to) return [to.device];
-  if ('topic' in to) return audience.topics?.get(to.topic) ?? audience.devices;
+  if ('list' in to) return deviceNames(to.list);
   if ('account' in to) return audience.accounts?.get(to.account) ?? [to.account.replace(/^acc-/, 'dev-')];
-  return audience.devices;
+  if ('everyone' in to) return audience.devices;
+  const hearers = audience.topics?.get(to.topic) ?? audience.devices;
+  const { wants } = audience;
+  return wants === undefined ? hearers : hearers.filter((device) => wants(device, message));
+}
+
+/** What a filter lets through, told apart from how the gateway does it. */
+export function passes({ levelMin, types, fields }: TopicFilter, attributes: Attributes = {}): boolean {
+  if (levelMin !== undefined && (attributes.level ?? 0) < levelMin) return false;
+  if (types !== undefined && (attributes.type === undefined || !types.includes(attributes.type))) return false;
+  return Object.entries(fields ?? {}).every(([name, values]) => {
+    const value = attributes.fields?.[name];
+    return value !== undefined && values.includes(value);
+  });
 }
 
 function countOutOfOrder(lines: readonly ReceivedLine[]): number {

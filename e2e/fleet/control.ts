@@ -16,14 +16,19 @@ export async function serveCommands(handle: Handler, stop: () => Promise<unknown
       say({ id: command.id, ok: (await stop()) ?? null });
       process.exit(0);
     }
-    try {
-      say({ id: command.id, ok: (await handle(command)) ?? null });
-    } catch (error) {
-      say({ id: command.id, error: error instanceof Error ? error.message : String(error) });
-    }
+    void answer(command, handle);
   }
   await stop();
   process.exit(0);
+}
+
+/** One that takes long does not hold up the next. */
+async function answer(command: Command & { id: number }, handle: Handler): Promise<void> {
+  try {
+    say({ id: command.id, ok: (await handle(command)) ?? null });
+  } catch (error) {
+    say({ id: command.id, error: error instanceof Error ? error.message : String(error) });
+  }
 }
 
 function say(line: unknown): void {

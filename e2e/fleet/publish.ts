@@ -1,19 +1,23 @@
 // Publishes at a rate and logs every accepted id with its recipient and time; what has no known outcome is sent again with the same key until
 // it has one. publisher.ts is the process around it; embedded scenarios use it directly.
 import { closeSync, openSync, writeSync } from 'node:fs';
-import type { Published, Recipient } from './compare.ts';
+import type { Attributes, Published } from './compare.ts';
 import { deviceName } from './names.ts';
 import type { DeviceRange } from './names.ts';
 import { openPushApi } from './push-api.ts';
-import type { PushApi, Publication } from './push-api.ts';
+import type { MessageWishes, PushApi, Publication } from './push-api.ts';
 
 export interface PublishOptions {
   /** The router's. */
   readonly url: string;
   readonly apiKey: string;
-  /** Publications go to these in turn: each device of a range by itself, a topic, everyone. */
+  /** Publications go to these in turn: each device of a range by itself, a list of devices, a group (whose members' devices are named), a topic, everyone. */
   readonly targets: readonly PublishTarget[];
   readonly class?: 'durable' | 'live';
+  /** What each publication says besides; of `attributes` each has one in turn. */
+  readonly message?: MessageWishes & { readonly attributes?: readonly Attributes[] };
+  /** Every so many-th publication is poison to the fleet's applications (behaviour.ts). */
+  readonly poisonEvery?: number;
   /** Publications per second over all targets. */
   readonly rate: number;
   /** Publications in all; left out: until `finish`. */
@@ -32,7 +36,12 @@ export interface PublishOptions {
   readonly keyPrefix: string;
 }
 export type PublishTarget =
+  /** Each device by itself, in turn. */
   | { readonly devices: DeviceRange }
+  /** All of them in one request. */
+  | { readonly list: DeviceRange }
+  | { readonly group: string; readonly list: DeviceRange }
+  | { readonly account: string }
   | { readonly topic: string }
   | { readonly everyone: true };
 
@@ -56,7 +65,7 @@ export interface Publisher {
 }
 
 /** A line of the log. `accepted` ones are what compare.ts takes. */
-export interface PublishedLine extends Omit<Published, 'id'> {
+export interface PublishedLine extends Omit<Published, 'id' | 'key'> {
   readonly key: string;
   readonly outcome: 'accepted' | 'refused' | 'unknown';
   readonly id: string | null;
@@ -79,7 +88,7 @@ class PacedPublisher implements Publisher {
   readonly #options: PublishOptions;
   readonly #api: PushApi;
   readonly #fd: number;
-  readonly #turns: readonly (() => Recipient)[];
+  readonly #turns: readonly (() => Pick<Publication, 'to' | 'group'>)[];
   readonly #filling: string;
   readonly #startedAtMs = performance.now();
   readonly #timer: NodeJS.Timeout;
@@ -133,12 +142,7 @@ class PacedPublisher implements Publisher {
   async #publish(number: number): Promise<void> {
     this.#inFlight++;
     const tMs = Date.now();
-    const publication: Publication = {
-      key: `${this.#options.keyPrefix}-${number}`,
-      to: this.#turns[number % this.#turns.length]!(),
-      class: this.#options.class ?? 'durable',
-      body: { n: number, t: tMs, filling: this.#filling },
-    };
+    const publication = this.#compose(number, tMs);
     const line = await this.#untilKnown(publication, tMs);
     writeSync(this.#fd, `${JSON.stringify(line)}\n`);
     this.#counts[line.outcome]++;
@@ -146,9 +150,25 @@ class PacedPublisher implements Publisher {
     this.#tick();
   }
 
+  #compose(number: number, tMs: number): Publication {
+    const { keyPrefix, class: deliveryClass = 'durable', message = {}, poisonEvery } = this.#options;
+    const { attributes: all = [], ...wishes } = message;
+    const key = `${keyPrefix}-${number}`;
+    const attributes = all[number % Math.max(1, all.length)];
+    const isPoison = poisonEvery !== undefined && number % poisonEvery === poisonEvery - 1;
+    return {
+      key,
+      ...this.#turns[number % this.#turns.length]!(),
+      class: deliveryClass,
+      ...wishes,
+      ...(attributes === undefined ? {} : { attributes }),
+      body: { k: key, n: number, t: tMs, ...(isPoison ? { poison: true } : {}), filling: this.#filling },
+    };
+  }
+
   async #untilKnown(publication: Publication, tMs: number): Promise<PublishedLine> {
-    const { key, to } = publication;
-    const base = { key, to, class: publication.class, tMs };
+    const { key, to, attributes } = publication;
+    const base = { key, to, class: publication.class, tMs, ...(attributes === undefined ? {} : { attributes }) };
     const giveUpAtMs = tMs + (this.#options.giveUpMs ?? 120_000);
     for (let attempts = 1; ; attempts++) {
       const outcome = await this.#api.push(publication);
@@ -165,9 +185,10 @@ class PacedPublisher implements Publisher {
   }
 }
 
-function turnOf(target: PublishTarget): () => Recipient {
-  if (!('devices' in target)) return () => target;
+function turnOf(target: PublishTarget): () => Pick<Publication, 'to' | 'group'> {
+  if ('group' in target) return () => ({ to: { list: target.list }, group: target.group });
+  if (!('devices' in target)) return () => ({ to: target });
   const { first, count, prefix } = target.devices;
   let turn = 0;
-  return () => ({ device: deviceName(first + (turn++ % count), prefix) });
+  return () => ({ to: { device: deviceName(first + (turn++ % count), prefix) } });
 }

@@ -2,13 +2,28 @@
 // fleet that knows the form of POST /v1/messages (workloads/router/schemas.ts).
 import { Agent as HttpAgent, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import type { Recipient } from './compare.ts';
+import type { Lane } from '../../workloads/protocol/streams.ts';
+import type { Attributes, Recipient } from './compare.ts';
+import { deviceNames } from './names.ts';
 
-export interface Publication {
+/** What a publication may say of how it is delivered. */
+export interface MessageWishes {
+  readonly lane?: Lane;
+  readonly ttlMs?: number;
+  readonly deliver?: { readonly attemptsMax?: number; readonly ackTimeoutMs?: number; readonly idOnly?: boolean };
+  readonly collapseKey?: string;
+  readonly conflationKey?: string;
+  readonly delayMs?: number;
+}
+export interface Publication extends MessageWishes {
   /** Idempotency key: the same for each sending. */
   readonly key: string;
+  /** Who is owed a delivery. */
   readonly to: Recipient;
+  /** It is addressed to this group, whose members' devices are those of `to`. */
+  readonly group?: string;
   readonly class: 'durable' | 'live';
+  readonly attributes?: Attributes;
   readonly body: unknown;
 }
 export type PushOutcome =
@@ -33,8 +48,9 @@ export function openPushApi(options: { url: string; apiKey: string; timeoutMs: n
   const agent = secure ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions);
   const send = (publication: Publication): Promise<{ status: number; text: string }> =>
     new Promise((resolve, reject) => {
-      const { to, class: deliveryClass, body, key } = publication;
-      const bytes = Buffer.from(JSON.stringify({ target: to, class: deliveryClass, body }));
+      const { to, group, key, ...content } = publication;
+      const { class: deliveryClass } = publication;
+      const bytes = Buffer.from(JSON.stringify({ target: targetOf(to, group), ...content }));
       const headers = {
         authorization: `Bearer ${options.apiKey}`,
         'content-type': 'application/json',
@@ -63,6 +79,11 @@ export function openPushApi(options: { url: string; apiKey: string; timeoutMs: n
     },
     close: () => agent.destroy(),
   };
+}
+
+function targetOf(to: Recipient, group: string | undefined): object {
+  if (group !== undefined) return { group };
+  return 'list' in to ? { devices: deviceNames(to.list) } : to;
 }
 
 /** What an answer means: 2xx with an id is accepted; 429 and 5xx are sent again; the rest is refused. */

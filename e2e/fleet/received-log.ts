@@ -1,5 +1,5 @@
-// A client's own log: one line for each message that its application was given, `id stream offset tMs epoch` (`-` where a live message has
-// none). Written by clients.ts, read by report.ts. Buffered; `flush` before it is read.
+// A client's own log: one line for each message that its application was given, `id stream offset tMs epoch key` (`-` where a message has
+// none; the key is the publisher's, out of the body). Written by clients.ts, read by report.ts. Buffered; `flush` before it is read.
 import { closeSync, openSync, readFileSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -10,6 +10,7 @@ export interface ReceivedLine {
   readonly offset: number | null;
   readonly tMs: number;
   readonly epoch: string | null;
+  readonly key: string | null;
 }
 export interface ReceivedLog {
   add(line: ReceivedLine): void;
@@ -28,7 +29,7 @@ export function openReceivedLog(folder: string, device: string): ReceivedLog {
   };
   return {
     add(line) {
-      buffer += `${line.id} ${line.stream} ${line.offset ?? '-'} ${line.tMs} ${line.epoch ?? '-'}\n`;
+      buffer += `${line.id} ${line.stream} ${line.offset ?? '-'} ${line.tMs} ${line.epoch ?? '-'} ${line.key ?? '-'}\n`;
     },
     flush,
     close() {
@@ -49,7 +50,7 @@ export function readReceivedLogs(folder: string): Map<string, ReceivedLine[]> {
 export function parseReceivedLog(text: string): ReceivedLine[] {
   const lines: ReceivedLine[] = [];
   for (const row of text.split('\n').slice(0, -1)) {
-    const [id, stream, offset, tMs, epoch] = row.split(' ');
+    const [id, stream, offset, tMs, epoch, key] = row.split(' ');
     if (id === undefined || stream === undefined || tMs === undefined) break;
     lines.push({
       id,
@@ -57,6 +58,7 @@ export function parseReceivedLog(text: string): ReceivedLine[] {
       offset: offset === '-' ? null : Number(offset),
       tMs: Number(tMs),
       epoch: epoch === undefined || epoch === '-' ? null : epoch,
+      key: key === undefined || key === '-' ? null : key,
     });
   }
   return lines;

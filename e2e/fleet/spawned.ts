@@ -1,8 +1,11 @@
 // Fleet and publisher as processes of their own, typed: what scenarios use. Each is told over its standard input (control.ts).
 import { fileURLToPath } from 'node:url';
-import type { FleetCounts, FleetOptions } from './clients.ts';
+import type { GroupPage } from '../../workloads/client/client.ts';
+import type { FleetCounts, FleetOptions, GroupOp } from './clients.ts';
 import { spawnControlled } from './control.ts';
+import type { TopicWish } from './device.ts';
 import type { PublishCounts, PublishOptions } from './publish.ts';
+import type { SendOptions, TalkCounts, UpstreamOptions } from './talk.ts';
 
 export interface SpawnedFleet {
   readonly pid: number;
@@ -12,7 +15,14 @@ export interface SpawnedFleet {
   /** Until every client is live and holds its topics. */
   ready(timeoutMs: number): Promise<FleetCounts>;
   cut(count: number): Promise<void>;
-  subscribe(topics: readonly string[]): Promise<void>;
+  crash(count: number): Promise<void>;
+  subscribe(topics: readonly (string | TopicWish)[]): Promise<void>;
+  group(op: GroupOp, group: string, count?: number): Promise<void>;
+  members(group: string, after?: string): Promise<GroupPage>;
+  /** Client to client; resolves when all are stored. */
+  send(options: SendOptions): Promise<TalkCounts>;
+  /** To the business; resolves when the bus has all. */
+  upstream(options: UpstreamOptions): Promise<TalkCounts>;
   flush(): Promise<void>;
   /** Closes every client; the logs are complete. */
   stop(): Promise<FleetCounts>;
@@ -49,7 +59,12 @@ export async function spawnFleet(options: FleetOptions): Promise<SpawnedFleet> {
     until,
     ready: (timeoutMs) => until(isReady, timeoutMs),
     cut: async (count) => void (await child.ask({ do: 'cut', count })),
+    crash: async (count) => void (await child.ask({ do: 'crash', count })),
     subscribe: async (topics) => void (await child.ask({ do: 'subscribe', topics })),
+    group: async (op, group, count) => void (await child.ask({ do: 'group', op, group, count })),
+    members: async (group, after) => (await child.ask({ do: 'members', group, after })) as GroupPage,
+    send: async (talk) => (await child.ask({ do: 'send', ...talk })) as TalkCounts,
+    upstream: async (talk) => (await child.ask({ do: 'upstream', ...talk })) as TalkCounts,
     flush: async () => void (await child.ask({ do: 'flush' })),
     stop: async () => (await child.stop()) as FleetCounts,
     kill: () => child.kill(),
