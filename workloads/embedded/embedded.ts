@@ -136,6 +136,7 @@ function openKubelet(kube: MemoryKube, dir: string, options: EmbeddedOptions): E
       PUSHCLUSTER_CONFIG_SOURCE: 'embedded',
       PUSHCLUSTER_ADMIN_PORT: '0',
       PUSHCLUSTER_LINK_PORT: '0',
+      PUSHCLUSTER_TCP_PORT: '0',
       ...portsOf(role, ordinal, options.portBase),
       ...options.env,
     }),

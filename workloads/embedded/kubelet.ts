@@ -38,6 +38,7 @@ const PORT_ENV = {
   link: 'PUSHCLUSTER_LINK_PORT',
   admin: 'PUSHCLUSTER_ADMIN_PORT',
   http: 'PUSHCLUSTER_HTTP_PORT',
+  tcp: 'PUSHCLUSTER_TCP_PORT',
 } as const;
 
 /** Runs pods until closed. */

@@ -255,6 +255,10 @@ export class Framer {
   raise(bytesMax: number): void {
     this.#bytesMax = bytesMax;
   }
+  /** A payload or its length has begun and not ended. */
+  get isWithinFrame(): boolean {
+    return this.#payload !== null || this.#headerFill > 0;
+  }
   /** Nothing more is handed out, not even what the present chunk still holds. */
   stop(): void {
     this.#stopped = true;

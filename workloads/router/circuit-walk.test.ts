@@ -13,6 +13,7 @@ import type { LinkFrame } from '../protocol/link.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import type { GatewayLease, Route } from '../store/port.ts';
+import { replyOf } from './client-door.ts';
 import { newRouterCounts } from './counts.ts';
 import { LINK_KEY, SHOP } from './fixtures.ts';
 import { Hints } from './hints.ts';
@@ -132,7 +133,12 @@ async function aWorld(t: TestContext, options: { bus: boolean }) {
     log: silentLog,
     counts,
     bus: options.bus ? bus : null,
-    link: { name: 'router-1', keys: () => [LINK_KEY], random: Math.random },
+    link: {
+      name: 'router-1',
+      keys: () => [LINK_KEY],
+      random: Math.random,
+      onCommand: async ({ seq }) => replyOf(seq, 404, {}),
+    },
     onRoom: () => queue.roomChanged(),
   });
   const queue = new LiveQueue({ clock: systemClock, gateways: () => hints.gateways.all(), onMissed: () => {} });

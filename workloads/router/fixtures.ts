@@ -153,6 +153,8 @@ export interface FakeGateway {
   /** What it answers, or null for no answer; by default every delivery is taken. */
   answer: (frame: DeliverDevice | DeliverTopic) => Omit<Answer, 'kind' | 'seq'> | null;
   readonly heardMany: DeliverMany[];
+  /** What the router replied to commands. */
+  readonly replies: Reply[];
   /** What it answers a message for many devices, or null for no answer; by default all rows are taken. */
   answerMany: (frame: DeliverMany) => Omit<AnswerMany, 'kind' | 'seq'> | null;
   /** What it replies to a command, or null for no reply (the default). */
@@ -180,6 +182,7 @@ export async function aGateway(
     clock: systemClock,
     log: silentLog,
     onFrame(peer, frame) {
+      if (frame.kind === 'reply') gateway.replies.push({ ...frame, body: Buffer.from(frame.body) });
       if (frame.kind === 'command') {
         const reply = gateway.reply(frame);
         if (reply !== null) peer.send({ kind: 'reply', seq: frame.seq, ...reply });
@@ -204,6 +207,7 @@ export async function aGateway(
     server,
     heard: [],
     heardMany: [],
+    replies: [],
     answer: () => ({ outcome: 'taken', sessions: 1 }),
     answerMany: () => ({ notHere: [], slow: [] }),
     reply: () => null,
@@ -244,6 +248,7 @@ export function aSettings(over: Partial<RouterSettings> = {}): RouterSettings {
     PUSHCLUSTER_STORE: 'sqlite::memory:',
     PUSHCLUSTER_KEYS_DIR: '/nowhere',
     PUSHCLUSTER_HTTP_PORT: '0',
+    PUSHCLUSTER_TCP_PORT: '0',
     PUSHCLUSTER_ADMIN_PORT: '0',
   };
   return { ...parseSettings(routerSettings, env, () => ''), leasePollMs: 50, ...over };

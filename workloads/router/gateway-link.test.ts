@@ -7,6 +7,7 @@ import type { AppId, DeviceId, Epoch, TopicName } from '../protocol/ids.ts';
 import { aManualClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import type { GatewayLease } from '../store/port.ts';
+import { replyOf } from './client-door.ts';
 import { LINK_KEY, aGateway, aStore } from './fixtures.ts';
 import type { FakeGateway } from './fixtures.ts';
 import { GatewayLink, LIVE_WINDOW, UNANSWERED_BYTES_MAX, UNANSWERED_MAX, UNANSWERED_MS } from './gateway-link.ts';
@@ -48,6 +49,7 @@ async function aLink(t: TestContext, answer: FakeGateway['answer'] = () => null)
     counters: newLinkCounters(),
     onAnswer: (sent) => answered.push(sent),
     onRoom: () => void rooms++,
+    onCommand: async ({ seq, op }) => replyOf(seq, 200, { op }),
     onDown: () => void downs++,
   });
   t.after(() => link.close('kill'));

@@ -46,6 +46,8 @@ export interface GatewayLinkOptions {
   onAnswer(sent: Sent, answer: Answer | AnswerMany): void;
   /** A live window or a link opened or closed: who waits for room may look again. */
   onRoom(): void;
+  /** A client asks by way of this gateway. Never rejects. */
+  onCommand(command: Command): Promise<Reply>;
   /** The link fell, or an attempt at it failed. */
   onDown(): void;
 }
@@ -77,6 +79,7 @@ export class GatewayLink {
       onFrame: (frame) => {
         if (frame.kind === 'answer' || frame.kind === 'answer-many') this.#take(frame);
         else if (frame.kind === 'reply') this.#settle(frame.seq, frame);
+        else if (frame.kind === 'command') void options.onCommand(frame).then((reply) => this.#link.send(reply));
       },
       onUp: () => this.#sendAgain(),
       onDown: () => {

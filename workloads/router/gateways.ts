@@ -14,7 +14,7 @@ export interface GatewaysOptions {
   readonly leasePollMs: number;
   readonly clock: Clock;
   readonly log: Log;
-  readonly link: Pick<GatewayLinkOptions, 'name' | 'keys' | 'random' | 'onAnswer' | 'onRoom'> & {
+  readonly link: Pick<GatewayLinkOptions, 'name' | 'keys' | 'random' | 'onAnswer' | 'onRoom' | 'onCommand'> & {
     readonly counters: LinkCounters;
   };
   /** Takes over for links that fail; null: there is no bus. */

@@ -6,6 +6,7 @@ import type { DeliverManyRow } from '../protocol/link.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
+import { replyOf } from './client-door.ts';
 import { newRouterCounts } from './counts.ts';
 import { LINK_KEY, SHOP, aDevice, aGateway, aStore } from './fixtures.ts';
 import type { FakeGateway } from './fixtures.ts';
@@ -26,7 +27,12 @@ async function aHints(t: TestContext, gatewayNames: readonly string[], clock: Cl
     log: silentLog,
     counts,
     bus: null,
-    link: { name: 'router-1', keys: () => [LINK_KEY], random: () => 0 },
+    link: {
+      name: 'router-1',
+      keys: () => [LINK_KEY],
+      random: () => 0,
+      onCommand: async ({ seq }) => replyOf(seq, 404, {}),
+    },
     onRoom: () => {},
   });
   t.after(() => hints.gateways.stop('kill'));

@@ -38,7 +38,7 @@ export interface HintsOptions {
   readonly counts: RouterCounts;
   /** Where deliveries go when a gateway's link fails; null: there is none. */
   readonly bus: Bus | null;
-  readonly link: Pick<GatewayLinkOptions, 'name' | 'keys' | 'random'>;
+  readonly link: Pick<GatewayLinkOptions, 'name' | 'keys' | 'random' | 'onCommand'>;
   /** A gateway has room again, or is gone. */
   onRoom(): void;
 }

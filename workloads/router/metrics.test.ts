@@ -6,6 +6,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import { countMessage, newRouterCounts } from './counts.ts';
 import { aGateway, aStore, ringOfLinkKey } from './fixtures.ts';
+import { replyOf } from './client-door.ts';
 import { Hints } from './hints.ts';
 import { LiveQueue } from './live-queue.ts';
 import { openMetrics } from './metrics.ts';
@@ -23,7 +24,12 @@ test('routes in the store are shown by gateway, those of ended lives as gone; me
     log: silentLog,
     counts,
     bus: null,
-    link: { name: 'router-1', keys: () => ringOfLinkKey.current().link, random: Math.random },
+    link: {
+      name: 'router-1',
+      keys: () => ringOfLinkKey.current().link,
+      random: Math.random,
+      onCommand: async ({ seq }) => replyOf(seq, 404, {}),
+    },
     onRoom: () => {},
   });
   t.after(() => hints.gateways.stop('kill'));

@@ -3,6 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Bus } from '../bus/port.ts';
 import type { BootId } from '../protocol/ids.ts';
+import type { Command, Reply } from '../protocol/link.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
 import type { Keys } from '../runtime/credentials.ts';
@@ -15,6 +16,7 @@ import type { ApiParts } from './api-parts.ts';
 import { apiRoutes } from './api.ts';
 import { openAuthorizer } from './authorize.ts';
 import type { Authorizer } from './authorize.ts';
+import { answerClient } from './client-door.ts';
 import { newRouterCounts } from './counts.ts';
 import type { RouterCounts } from './counts.ts';
 import { Hints } from './hints.ts';
@@ -70,7 +72,12 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
   const name = `router-${bootId}`;
   const counts = newRouterCounts();
   const quotas = new Quotas(() => api.gauges.read().routers);
-  const hints = openHints(settings, deps, { name, counts, onRoom: () => liveQueue.roomChanged() });
+  const hints = openHints(settings, deps, {
+    name,
+    counts,
+    onRoom: () => liveQueue.roomChanged(),
+    onCommand: (command) => answerClient({ authorizer, commands: api.commands, log }, command),
+  });
   const liveQueue = new LiveQueue({
     clock,
     gateways: () => hints.gateways.all(),
@@ -135,7 +142,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
 function openHints(
   settings: RouterSettings,
   { store, keys, clock, log, random, bus }: RouterDeps,
-  more: { name: string; counts: RouterCounts; onRoom: () => void },
+  more: { name: string; counts: RouterCounts; onRoom: () => void; onCommand: (command: Command) => Promise<Reply> },
 ): Hints {
   const { leasePollMs, routeCacheMs, routeCacheRowsMax } = settings;
   return new Hints({
@@ -147,7 +154,7 @@ function openHints(
     log,
     counts: more.counts,
     bus,
-    link: { name: more.name, keys: () => keys.current().link, random },
+    link: { name: more.name, keys: () => keys.current().link, random, onCommand: more.onCommand },
     onRoom: more.onRoom,
   });
 }

@@ -10,6 +10,8 @@ import type { RunningRole } from '../runtime/role.ts';
 import { openParts } from './parts.ts';
 import type { Parts, RouterDeps, RouterSettings } from './parts.ts';
 import { answerClock } from './router-peers.ts';
+import { startTcpDoor } from './tcp-door.ts';
+import type { TcpDoor } from './tcp-door.ts';
 
 export type { RouterDeps, RouterSettings } from './parts.ts';
 
@@ -34,6 +36,7 @@ class RunningRouter implements RunningRole {
   readonly #parts: Parts;
   #http: HttpServer | null = null;
   #admin: HttpServer | null = null;
+  #tcp: TcpDoor | null = null;
   #links: LinkServer | null = null;
   #stopping = false;
 
@@ -44,13 +47,18 @@ class RunningRouter implements RunningRole {
   }
 
   get ports(): Readonly<Record<string, number>> {
-    return { http: this.#http?.port ?? 0, link: this.#links?.port ?? 0, admin: this.#admin?.port ?? 0 };
+    return {
+      http: this.#http?.port ?? 0,
+      tcp: this.#tcp?.port ?? 0,
+      link: this.#links?.port ?? 0,
+      admin: this.#admin?.port ?? 0,
+    };
   }
 
   async open(): Promise<void> {
-    const { bind, httpPort, adminPort, linkHost, requestsInFlightMax } = this.#settings;
+    const { bind, httpPort, tcpPort, adminPort, linkHost, requestsInFlightMax } = this.#settings;
     const { log } = this.#deps;
-    const { hints, metrics, routes, authorizer } = this.#parts;
+    const { hints, metrics, routes, authorizer, api } = this.#parts;
     await hints.gateways.start();
     if (linkHost !== '') this.#links = await this.#listenForRouters();
     const address = this.#links === null ? null : `${linkHost}:${this.#links.port}`;
@@ -62,6 +70,15 @@ class RunningRouter implements RunningRole {
       log,
       requestsInFlightMax,
       onAnswer: (route, status, ms) => metrics.answered(route, status, ms),
+    });
+    this.#tcp = await startTcpDoor({
+      bind,
+      port: tcpPort,
+      authorizer,
+      commands: api.commands,
+      clock: this.#deps.clock,
+      log,
+      onReply: (op, status, ms) => metrics.answered(`tcp ${op}`, status, ms),
     });
     this.#admin = await startAdminHttp({
       bind,
@@ -81,7 +98,7 @@ class RunningRouter implements RunningRole {
     // No more live messages from other routers: they find the next owner while requests here end.
     await this.#parts.peers.current?.stop('close');
     await this.#links?.stop();
-    await this.#http?.close(STOP_GRACE_MS);
+    await Promise.all([this.#http?.close(STOP_GRACE_MS), this.#tcp?.close(STOP_GRACE_MS)]);
     await this.#parts.api.stop();
     this.#endParts('close');
     await this.#admin?.close(1000);
@@ -89,6 +106,7 @@ class RunningRouter implements RunningRole {
 
   kill(): void {
     this.#http?.kill();
+    this.#tcp?.kill();
     this.#admin?.kill();
     this.#links?.kill();
     void this.#parts.peers.current?.stop('kill');

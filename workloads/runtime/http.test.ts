@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { RefusedError } from '../protocol/codes.ts';
-import { CORS_HEADERS, startHttpServer } from './http.ts';
+import { CORS_HEADERS, HALF_SENT_MS, startHttpServer } from './http.ts';
 import type { HttpRoute, HttpServer, HttpServerOptions } from './http.ts';
 import type { Log } from './log.ts';
 import { silentLog } from './log.ts';
@@ -234,4 +234,35 @@ test('a header that trickles in is cut after its time', async (t) => {
   socket.write('GET /v1/things HTTP/1.1\r\nhost: x\r\n');
   const answer = await new Promise<string>((resolve) => socket.once('data', (bytes) => resolve(bytes.toString())));
   assert.match(answer, /^HTTP\/1.1 408/);
+});
+
+test('closing waits a second for requests that are half sent, not the whole grace, and still answers those that came', async (t) => {
+  let answer = (): void => {};
+  const slow: HttpRoute = {
+    method: 'POST',
+    path: '/v1/slow',
+    handler: () => new Promise((resolve) => (answer = () => resolve({ status: 200, body: 'late' }))),
+  };
+  const server = await aServer(t, { routes: [slow] });
+  const halves = ['POST /v1/slow HTT', 'POST /v1/slow HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\n{"a"'].map(
+    (half) => {
+      const socket = connect(server.port, '127.0.0.1', () => socket.write(half));
+      socket.on('error', () => {});
+      return new Promise<void>((resolve) => socket.on('close', () => resolve()));
+    },
+  );
+  const whole = fetch(`${server.url}/v1/slow`, {
+    method: 'POST',
+    body: '{}',
+    headers: { 'content-type': 'application/json' },
+  });
+  while (server.inFlight() < 2) await new Promise(setImmediate);
+  const startedMs = performance.now();
+  const closed = server.close(60_000);
+  await Promise.all(halves);
+  const tookMs = performance.now() - startedMs;
+  assert.ok(tookMs >= HALF_SENT_MS - 50 && tookMs < 10 * HALF_SENT_MS, `took ${tookMs} ms`);
+  answer();
+  assert.equal((await whole).status, 200);
+  await closed;
 });

@@ -3,7 +3,7 @@
 // lives. http-routes.ts finds the handler, http-body.ts reads what was sent.
 import { createServer } from 'node:http';
 import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { ERRORS, RefusedError } from '../protocol/codes.ts';
 import type { ErrorCode } from '../protocol/codes.ts';
 import { LIMITS } from '../protocol/limits.ts';
@@ -68,7 +68,7 @@ export interface HttpServerOptions {
 export interface HttpServer {
   readonly port: number;
   inFlight(): number;
-  /** Takes no more connections, lets requests under way end for at most `graceMs`, then cuts. */
+  /** Takes no more connections, lets requests under way end for at most `graceMs`, then cuts. Half-sent ones have HALF_SENT_MS. */
   close(graceMs: number): Promise<void>;
   /** Cuts every socket at once. */
   kill(): void;
@@ -88,6 +88,8 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Longer than the 60 s after which load balancers drop an idle connection: they close it first, and no request meets a reset. */
 const KEEP_ALIVE_MS = 65_000;
+/** Whoever has not sent a whole request when the server closes has this long for the rest: nothing that was taken is lost. */
+export const HALF_SENT_MS = 1000;
 const BACKLOG = 4096;
 const SHED_RETRY_MS = 1000;
 
@@ -99,6 +101,8 @@ interface Serving {
   /** Of them, those with large bodies. */
   large: number;
   closing: boolean;
+  /** Every connection, and the request on it that is not answered yet. */
+  readonly sockets: Map<Socket, IncomingMessage | null>;
 }
 
 /** Resolves once it listens; rejects with the socket's error when the port is taken. */
@@ -116,7 +120,12 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
     inFlight: 0,
     large: 0,
     closing: false,
+    sockets: new Map(),
   };
+  server.on('connection', (socket: Socket) => {
+    serving.sockets.set(socket, null);
+    socket.on('close', () => serving.sockets.delete(socket));
+  });
   server.on('request', (request: IncomingMessage, response: ServerResponse) => {
     serve(serving, request, response).catch((error: unknown) => {
       options.log.error({ problem: String(error) }, 'request could not be answered');
@@ -138,8 +147,10 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
       serving.closing = true;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
+      const cutHalves = setTimeout(() => cutHalfSent(serving), Math.min(graceMs, HALF_SENT_MS));
       const cut = setTimeout(() => server.closeAllConnections(), graceMs);
       await closed;
+      clearTimeout(cutHalves);
       clearTimeout(cut);
     },
     kill() {
@@ -149,12 +160,21 @@ export async function startHttpServer(options: HttpServerOptions): Promise<HttpS
   };
 }
 
+function cutHalfSent({ sockets }: Serving): void {
+  for (const [socket, request] of sockets) if (request?.complete !== true) socket.destroy();
+}
+
 async function serve(serving: Serving, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { options } = serving;
   const startedMs = performance.now();
   const traceId = traceIdOf(request.headers);
   const at: { route: string | null } = { route: null };
   serving.inFlight++;
+  const { socket } = request;
+  serving.sockets.set(socket, request);
+  response.on('close', () => {
+    if (serving.sockets.get(socket) === request) serving.sockets.set(socket, null);
+  });
   let answer: HttpAnswer;
   try {
     answer = await handle(serving, request, { traceId, at });

@@ -13,6 +13,11 @@ export const routerSettings = {
     min: 0,
     max: 65_535,
   }),
+  tcpPort: integer('PUSHCLUSTER_TCP_PORT', 'Port of the same commands over TCP, pipelined; 0 picks one.', {
+    fallback: 8083,
+    min: 0,
+    max: 65_535,
+  }),
   linkHost: text(
     'PUSHCLUSTER_LINK_HOST',
     'Host or address other routers reach its link port at: the pod IP; empty: it stays alone, and nobody else may be there.',
