@@ -1,5 +1,5 @@
-// Figures of the store that metrics show and quotas need: ledgers, dead letters, jobs, routers that are alive. Read now and then, never on a
-// request's path; while the store does not answer the last ones stay.
+// Figures of the store that metrics show: ledgers, dead letters, jobs. Read now and then, never on a request's path; while the store does
+// not answer the last ones stay.
 import type { AppDefinition } from '../protocol/apps.ts';
 import type { AppId } from '../protocol/ids.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -13,15 +13,12 @@ export interface Gauges {
   readonly deadLetters: ReadonlyMap<AppId, number>;
   /** Null before the first reading. */
   readonly jobs: number | null;
-  /** Routers with a lease, at least 1. */
-  readonly routers: number;
 }
 
 export const GAUGES_MS = 10_000;
-export const ROUTERS_MS = 2000;
 
 export function watchGauges(options: {
-  store: Pick<Store, 'countDeadLetters' | 'countJobs' | 'roleLeases'>;
+  store: Pick<Store, 'countDeadLetters' | 'countJobs'>;
   ledgers: Ledgers;
   apps: () => readonly AppDefinition[];
   clock: Clock;
@@ -30,9 +27,8 @@ export function watchGauges(options: {
   counts: RouterCounts;
 }): { read(): Gauges; stop(): void } {
   const { store, ledgers, clock, log, counts } = options;
-  let gauges: Gauges = { ledgers: new Map(), deadLetters: new Map(), jobs: null, routers: 1 };
+  let gauges: Gauges = { ledgers: new Map(), deadLetters: new Map(), jobs: null };
   let stopped = false;
-  const cancels = new Set<() => void>();
 
   const readStore = async (): Promise<void> => {
     const names = options.apps().map(({ name }) => name);
@@ -41,36 +37,29 @@ export function watchGauges(options: {
     );
     const jobs = await store.countJobs();
     gauges = {
-      ...gauges,
       ledgers: new Map(rows.map(({ app, ledger }) => [app, ledger])),
       deadLetters: new Map(rows.map(({ app, dead }) => [app, dead])),
       jobs,
     };
   };
-  const readRouters = async (): Promise<void> => {
-    const leases = await store.roleLeases('router');
-    gauges = { ...gauges, routers: Math.max(1, leases.length) };
-  };
-  const repeat = (intervalMs: number, read: () => Promise<void>): void => {
+  let cancel = (): void => {};
+  const next = (): void => {
     if (stopped) return;
-    const cancel = clock.after(intervalMs * (0.5 + options.random()), () => {
-      cancels.delete(cancel);
-      read()
+    cancel = clock.after(GAUGES_MS * (0.5 + options.random()), () => {
+      readStore()
         .catch((error: unknown) => {
           counts.storeFailures++;
           log.debug({ problem: String(error) }, 'figures of the store not read');
         })
-        .finally(() => repeat(intervalMs, read));
+        .finally(next);
     });
-    cancels.add(cancel);
   };
-  repeat(GAUGES_MS, readStore);
-  repeat(ROUTERS_MS, readRouters);
+  next();
   return {
     read: () => gauges,
     stop() {
       stopped = true;
-      cancels.forEach((cancel) => cancel());
+      cancel();
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Registry } from 'prom-client';
 import type { RouterCounts } from './counts.ts';
 import type { Gauges } from './gauges.ts';
 import type { LedgerAnswer } from './ledger.ts';
-import { PREFIX, counter, gauge } from './metric.ts';
+import { counter, gauge } from './metric.ts';
 import type { Row } from './metric.ts';
 
 const LEDGER_STATES = ['accepted', 'acked', 'waiting', 'expired', 'dead', 'cancelled', 'filtered'] as const;
@@ -76,9 +76,6 @@ function addGauges(register: Registry, gauges: { read(): Gauges }): void {
       return jobs === null ? [] : [[{}, jobs]];
     },
   );
-  gauge(register, { name: `${PREFIX}routers`, help: 'Routers with a lease, which share the quotas.' }, () => [
-    [{}, gauges.read().routers],
-  ]);
 }
 
 /** `a/b` → value, as rows of two labels. */

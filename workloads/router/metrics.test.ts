@@ -40,7 +40,7 @@ test('routes in the store are shown by gateway, those of ended lives as gone; me
     ['boot-a' as BootId, 2],
     ['boot-b' as BootId, 1],
   ]);
-  const gauges = { ledgers: new Map(), deadLetters: new Map(), jobs: 3, routers: 2 };
+  const gauges = { ledgers: new Map(), deadLetters: new Map(), jobs: 3 };
   const metrics = openMetrics({
     gauges: { read: () => gauges },
     counts,

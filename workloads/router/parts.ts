@@ -71,7 +71,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
   const bootId = randomBytes(9).toString('base64url') as BootId;
   const name = `router-${bootId}`;
   const counts = newRouterCounts();
-  const quotas = new Quotas(() => api.gauges.read().routers);
+  const quotas = new Quotas(() => 1 + (peers.current?.count ?? 0));
   const hints = openHints(settings, deps, {
     name,
     counts,
