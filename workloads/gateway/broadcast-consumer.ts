@@ -5,7 +5,7 @@ import { BUS_TOPICS } from '../bus/port.ts';
 import type { Bus, BusConsumer, ReceivedRecord } from '../bus/port.ts';
 import { decodeBroadcast, isBroadcastFor } from '../link/broadcast-record.ts';
 import type { BroadcastFrame } from '../link/broadcast-record.ts';
-import { LinkFrameError } from '../link/codec.ts';
+import { LinkFrameError } from '../link/frame-kinds.ts';
 import { takeDelivery } from './link-frames.ts';
 import type { Gateway } from './gateway.ts';
 

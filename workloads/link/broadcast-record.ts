@@ -6,7 +6,9 @@ import type { BusRecord } from '../bus/port.ts';
 import type { AppId, BootId, DeviceId } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import type { DeliverDevice, DeliverMany, DeliverTopic } from '../protocol/link.ts';
-import { FrameWriter, Framer, decodeFrame } from './codec.ts';
+import { decodeFrame } from './codec.ts';
+import { FrameWriter } from './frame-writer.ts';
+import { Framer } from './framer.ts';
 
 export type BroadcastFrame = DeliverDevice | DeliverTopic | DeliverMany;
 

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { LIMITS } from '../protocol/limits.ts';
 import type { LinkFrame } from '../protocol/link.ts';
-import { FrameWriter, Framer, LinkFrameError, decodeFrame } from './codec.ts';
+import { decodeFrame } from './codec.ts';
+import { LinkFrameError } from './frame-kinds.ts';
+import { FrameWriter } from './frame-writer.ts';
+import { Framer } from './framer.ts';
 import { EVERY_FRAME, aDelivery, plain, seeded } from './fixtures.ts';
 
 function encode(frames: readonly LinkFrame[]): Buffer {

@@ -1,5 +1,5 @@
 // What a role's links have done, for its metrics: plain numbers, read when /metrics is asked. Closes are counted by their reason.
-import type { FrameFault } from './codec.ts';
+import type { FrameFault } from './frame-kinds.ts';
 import type { HandshakeRefusal } from './handshake.ts';
 
 /** Why a link or an attempt at one ended. */

@@ -8,7 +8,8 @@
 // Whoever does not know it learns nothing but names; the one refusal said aloud is the version's.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { SymmetricKey } from '../protocol/credentials.ts';
-import { LinkFrameError, PayloadReader } from './codec.ts';
+import { LinkFrameError } from './frame-kinds.ts';
+import { PayloadReader } from './framer.ts';
 
 export const LINK_VERSION = 1;
 export const NONCE_BYTES = 32;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FrameWriter } from '../link/codec.ts';
+import { FrameWriter } from '../link/frame-writer.ts';
 import type { BootId, DeviceId, Epoch } from '../protocol/ids.ts';
 import { SHOP } from './fixtures.ts';
 import { MANY_FRAME_BYTES_MAX, MANY_ROWS_MAX, framesOfMany } from './many.ts';

@@ -2,7 +2,9 @@
 // README.md or copied: it does not reconnect, since only its caller knows what may be sent again (with the same idempotency key, a push may).
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
-import { FrameWriter, Framer, decodeFrame } from '../link/codec.ts';
+import { decodeFrame } from '../link/codec.ts';
+import { FrameWriter } from '../link/frame-writer.ts';
+import { Framer } from '../link/framer.ts';
 import { LIMITS } from '../protocol/limits.ts';
 
 export interface TcpReply {
