@@ -59,6 +59,7 @@ export function refusalOf(gateway: Gateway, request: IncomingMessage): RefusalRe
   if (!offered.split(',').some((name) => name.trim() === SUBPROTOCOL_JSON)) return 'subprotocol';
   if (gateway.state.life !== 'active') return 'not-ready';
   if (gateway.drain.refusesClients) return 'draining';
+  if (gateway.shedding.refusesClients) return 'overloaded';
   return gateway.directory.connections.length >= gateway.settings.connectionsMax ? 'full' : null;
 }
 

@@ -113,7 +113,9 @@ export class Backlog {
   goOn(connection: Connection): void {
     const { backlog } = connection.session!;
     const cursor = backlog?.nextFed() ?? null;
+    const { shedding } = this.#gateway;
     if (backlog === null || cursor === null || backlog.isWaiting) return;
+    if (shedding.holdsBack || shedding.intakePaused) return; // it asks everyone once that is over
     if (!backlog.asking.has(cursor) && mayRead(this.#gateway, connection, cursor)) void this.#feed(backlog, cursor);
   }
 

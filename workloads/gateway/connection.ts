@@ -70,6 +70,8 @@ export class Connection extends WheelEntry implements Writer {
   index = -1;
   /** Asked to leave by a drain. */
   asked = false;
+  /** Was told that load is shed, and not yet that it is over. */
+  degraded = false;
   /** Made when something durable is first written. */
   ackWatch: AckWatch | null = null;
   /** Durable deliveries under way, over all streams. */

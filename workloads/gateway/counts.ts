@@ -3,11 +3,17 @@ import type { CloseName } from '../protocol/codes.ts';
 import { PACE_STEPS } from './pace.ts';
 
 /** Why a socket was refused before it became a WebSocket connection. */
-export type RefusalReason = 'full' | 'not-ready' | 'draining' | 'subprotocol';
+export type RefusalReason = 'full' | 'overloaded' | 'not-ready' | 'draining' | 'subprotocol';
 
 export class Counts {
   accepted = 0;
-  readonly refused: Record<RefusalReason, number> = { full: 0, 'not-ready': 0, draining: 0, subprotocol: 0 };
+  readonly refused: Record<RefusalReason, number> = {
+    full: 0,
+    overloaded: 0,
+    'not-ready': 0,
+    draining: 0,
+    subprotocol: 0,
+  };
   /** By name of the close code; `client`: the client or the network ended it. */
   readonly closed = new Map<CloseName | 'client', number>();
   /** Sessions opened by token and by ticket since boot. */
@@ -70,6 +76,10 @@ export class Counts {
   backlogPutOff = 0;
   pulls = 0;
   pullsRefused = 0;
+  /** Live messages not sent since load is shed, hints of durable ones that wait, and changes of level or intake. */
+  shed = 0;
+  hintsHeld = 0;
+  loadChanges = 0;
   /** Records of the bus, for this gateway and for others. */
   readonly broadcasts = { taken: 0, passed: 0 };
   readonly hints = { taken: 0, notHere: 0, slow: 0 };

@@ -30,8 +30,11 @@ import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { startGateway } from './role.ts';
 import { TestClient, turns, until } from './test-client.ts';
 import type { GatewaySettings } from './gateway.ts';
+import type { Vitals } from './vitals.ts';
 
 export const APP = 'shop' as AppId;
+/** Tests on a busy machine shed nothing. */
+const QUIET: Vitals = { look: () => ({ lagMs: 0, memoryBytes: 0 }), stop() {} };
 /** One cluster: a store, keys and a clock, for any number of gateways. */
 export class World {
   readonly clock: ManualClock = aManualClock();
@@ -52,7 +55,7 @@ export class World {
 
   async gateway(
     changes: Partial<GatewaySettings> = {},
-    more: { bus?: Bus | null; store?: Store } = {},
+    more: { bus?: Bus | null; store?: Store; vitals?: Vitals } = {},
   ): Promise<TestGateway> {
     const name = `gateway-${this.#gateways.length}`;
     const env = {
@@ -65,8 +68,8 @@ export class World {
     const defaults = parseSettings(gatewaySettings, env, () => '');
     const ports = { bind: '127.0.0.1', clientPort: 0, linkPort: 0, adminPort: 0 };
     const settings = { ...defaults, ...ports, acceptRampMs: 0, ...changes };
-    const { store = this.store, bus = null } = more;
-    const deps = { store, bus, keys: this.keys, clock: this.clock, log: silentLog, random: () => 0.5 };
+    const { store = this.store, bus = null, vitals = QUIET } = more;
+    const deps = { store, bus, keys: this.keys, clock: this.clock, log: silentLog, random: () => 0.5, vitals };
     const gateway = new TestGateway(this, await startGateway(settings, deps));
     this.#gateways.push(gateway);
     return gateway;

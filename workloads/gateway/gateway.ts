@@ -30,10 +30,12 @@ import type { Provisional } from './provisional.ts';
 import type { ReadQueue } from './read-queue.ts';
 import type { Satisfied } from './satisfied.ts';
 import type { Settles } from './settles.ts';
+import type { Shedding } from './shedding.ts';
 import type { StreamReader } from './stream-reader.ts';
 import type { Targets } from './targets.ts';
 import type { Trace } from './trace.ts';
 import type { Upstream } from './upstream.ts';
+import type { Vitals } from './vitals.ts';
 
 export type GatewaySettings = SettingsOf<typeof gatewaySettings>;
 
@@ -50,6 +52,8 @@ export interface GatewayDeps {
   readonly log: Log;
   /** 0 ≤ x < 1. */
   readonly random: () => number;
+  /** Default: those of this process. */
+  readonly vitals?: Vitals;
 }
 
 export interface Gateway extends GatewayDeps {
@@ -80,6 +84,7 @@ export interface Gateway extends GatewayDeps {
   readonly backlog: Backlog;
   readonly provisional: Provisional;
   readonly commands: ClientCommands;
+  readonly shedding: Shedding;
   readonly state: {
     life: Life;
     /** Stopped or killed: what would be tried again is not. */

@@ -1,10 +1,11 @@
 // What comes over links, by kind: deliveries go on to deliver.ts, questions are answered here, answers go to whoever asked. role.ts starts
 // the link server with this.
-import type { Command, LinkFrame, Reply } from '../protocol/link.ts';
+import type { Command, DeliverDevice, DeliverTopic, LinkFrame, Reply } from '../protocol/link.ts';
 import { InvalidNameError, parseDeviceId, parseMessageId } from '../protocol/ids.ts';
 import type { LinkPeer } from '../link/server.ts';
 import { takeLinkFrame } from './deliver.ts';
 import type { Gateway } from './gateway.ts';
+import { hearOnly } from './held-hints.ts';
 import type { TraceAnswer, TraceQuestion } from './trace.ts';
 
 /** Handles one frame of a link. */
@@ -25,7 +26,25 @@ export function takeFrameOfLink(gateway: Gateway, peer: LinkPeer, frame: LinkFra
 
 /** A delivery, over a link or the bus; `peer` takes the answer. */
 export function takeDelivery(gateway: Gateway, peer: Answered, frame: LinkFrame): void {
-  takeLinkFrame(gateway, peer, frame);
+  const { shedding } = gateway;
+  if (frame.kind === 'deliver-many') {
+    if (shedding.holdsBack) peer.send(hearOnly(gateway, frame));
+    else takeLinkFrame(gateway, peer, frame);
+  } else if (frame.kind !== 'deliver-device' && frame.kind !== 'deliver-topic') takeLinkFrame(gateway, peer, frame);
+  else if (frame.epoch === null) takeLive(gateway, peer, frame);
+  else if (shedding.holdsBack) peer.send(hearOnly(gateway, { ...frame, epoch: frame.epoch }));
+  else takeLinkFrame(gateway, peer, frame);
+}
+
+/** Of low level it is not sent while load is shed; while intake is paused its sender hears late of it, and so sends less. */
+function takeLive(gateway: Gateway, peer: Answered, frame: DeliverDevice | DeliverTopic): void {
+  const { shedding, counts } = gateway;
+  if (shedding.sheds(frame.record)) {
+    counts.shed++;
+    counts.hints.slow++;
+    shedding.answer(peer, { kind: 'answer', seq: frame.seq, outcome: 'slow', sessions: 0 });
+  } else if (shedding.intakePaused) takeLinkFrame(gateway, { send: (answer) => shedding.answer(peer, answer) }, frame);
+  else takeLinkFrame(gateway, peer, frame);
 }
 interface Answered {
   send(frame: LinkFrame): unknown;

@@ -62,6 +62,8 @@ export class Outbox {
   #dirty: Writer[] = [];
   #flushed = 0;
   #armed = false;
+  /** Writers whose socket takes no more for now. */
+  readonly #blocked = new Set<Writer>();
   readonly #flush = (): void => this.#flushSome();
 
   constructor(bytesMax: number) {
@@ -94,6 +96,17 @@ export class Outbox {
     }
     writer.tail = this.#after(tail, frame);
     this.counts.frames++;
+  }
+
+  /** Bytes that wait, for all connections together. Cost: O(connections that are written or full now). */
+  waitingBytes(): number {
+    let sum = 0;
+    for (let i = this.#flushed; i < this.#dirty.length; i++) sum += this.#dirty[i]!.tail?.bytes ?? 0;
+    for (const writer of this.#blocked) {
+      if (writer.tcp === null) this.#blocked.delete(writer);
+      else sum += writer.tcp.writableLength;
+    }
+    return sum;
   }
 
   /** Whether so much waits that nothing of the other side's fault fits any more. */
@@ -155,8 +168,10 @@ export class Outbox {
     writer.backlog = tcp.writableLength;
     if (writer.full) return;
     writer.full = true;
+    this.#blocked.add(writer);
     tcp.once('drain', () => {
       writer.full = false;
+      this.#blocked.delete(writer);
       writer.backlog = 0;
       writer.starved = true;
       this.#relieve(writer);

@@ -44,11 +44,13 @@ import { ReadQueue } from './read-queue.ts';
 import { Satisfied } from './satisfied.ts';
 import { Settles } from './settles.ts';
 import { leaveGracefully } from './stop.ts';
+import { Shedding } from './shedding.ts';
 import { StoreReturn } from './store-return.ts';
 import { StreamReader } from './stream-reader.ts';
 import { Targets } from './targets.ts';
 import { Trace } from './trace.ts';
 import { Upstream } from './upstream.ts';
+import { openVitals } from './vitals.ts';
 
 export type { GatewayDeps, GatewaySettings } from './gateway.ts';
 
@@ -129,6 +131,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
   gateway.backlog = new Backlog(gateway);
   gateway.provisional = new Provisional(gateway);
   gateway.commands = new ClientCommands(gateway);
+  gateway.shedding = new Shedding(gateway, deps.vitals ?? openVitals());
   return gateway;
 }
 
@@ -195,7 +198,7 @@ class RunningGateway implements RunningRole {
   }
 
   #startTimers(): void {
-    const { clock, wheel, admission, settings, cursorFlush, peers, pages, commands } = this.#gateway;
+    const { clock, wheel, admission, settings, cursorFlush, peers, pages, commands, shedding } = this.#gateway;
     const storeReturn = new StoreReturn(this.#gateway);
     this.#timers.push(
       clock.every(TICK_MS, () => {
@@ -205,6 +208,7 @@ class RunningGateway implements RunningRole {
         pages.tick();
         storeReturn.tick(nowMs);
         commands.tick();
+        shedding.tick(nowMs);
       }),
       clock.every(settings.cursorFlushMs, () => void cursorFlush.flushSome()),
       clock.every(PEERS_SWEEP_MS, () => peers.closeIdle()),
@@ -253,5 +257,6 @@ class RunningGateway implements RunningRole {
     for (const cancel of this.#timers.splice(0)) cancel();
     this.#positionCheck?.stop();
     this.#metrics.stop();
+    this.#gateway.shedding.stop();
   }
 }

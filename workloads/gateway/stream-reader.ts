@@ -42,6 +42,7 @@ export class StreamReader {
   /** The cursor is behind: reads on, unless its window or its socket is full; then the ack or the drain asks again. */
   want(connection: Connection, cursor: Cursor, when: 'now' | 'gap'): void {
     if (cursor.reading || !mayRead(this.#gateway, connection, cursor)) return;
+    if (this.#gateway.shedding.holdsBack) return; // it asks everyone once that is over
     if (this.#gateway.backlog.takes(connection, cursor)) return;
     cursor.reading = true;
     const waiters = this.#waiting.get(cursor.stream);

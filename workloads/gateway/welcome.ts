@@ -28,4 +28,5 @@ export function welcomeClient(
     heartbeatIntervalMs: settings.heartbeatIntervalMs,
     streams,
   });
+  gateway.shedding.greet(connection);
 }

@@ -10,7 +10,9 @@ import {
   decodeRecord,
   encodeRecord,
   isBodyElsewhere,
+  isJournalled,
   recordExpiresAtMs,
+  recordLevel,
   withBody,
 } from './record.ts';
 
@@ -72,6 +74,14 @@ test('a conflation key is found where attributes begin with one, and nowhere els
   assert.equal(of({ conflationKey: 'px"é', level: 3 }), 'px"é');
   for (const none of ['', '{}', { level: 3 }, { type: 'conflationKey' }, { level: 3, conflationKey: 'x' }])
     assert.equal(of(none), null);
+});
+
+test('level and journalled are read without decoding the rest', () => {
+  for (const level of [null, 0, 9])
+    for (const journalled of [false, true]) {
+      const bytes = encodeRecord({ ...message, content: 'json', level, journalled });
+      assert.deepEqual([recordLevel(bytes), isJournalled(bytes)], [level, journalled]);
+    }
 });
 
 test('the body of a fan-out is filled in from its message; header and attributes stay the stream’s', () => {

@@ -146,6 +146,17 @@ export function conflationKeyOf(attributes: Uint8Array): string | null {
   return conflationKey;
 }
 
+/** The level of an encoded record without decoding the rest; null: not said. */
+export function recordLevel(bytes: Uint8Array): number | null {
+  const level = bytes[46]!;
+  return level === LEVEL_NONE ? null : level;
+}
+
+/** Whether an encoded record was taken in while the store was away, without decoding the rest. */
+export function isJournalled(bytes: Uint8Array): boolean {
+  return (bytes[47]! & FLAG.journalled) !== 0;
+}
+
 /** Whether the body is to be filled in by the store's `bodies`, without decoding the rest. */
 export function isBodyElsewhere(bytes: Uint8Array): boolean {
   return (bytes[47]! & FLAG.bodyElsewhere) !== 0;

@@ -79,6 +79,26 @@ export const gatewaySettings = {
     'Durable deliveries of one stream under way to one connection before its acks are waited for.',
     { fallback: 256, min: 1, max: 10_000 },
   ),
+  lagMsMax: integer(
+    'PUSHCLUSTER_LAG_MS_MAX',
+    'Mean delay of the event loop at which load is shed (live messages of low levels first); 0: never for that.',
+    { fallback: 250, min: 0, max: 60_000 },
+  ),
+  outboxTotalBytesMax: integer(
+    'PUSHCLUSTER_OUTBOX_TOTAL_BYTES_MAX',
+    'Bytes waiting for all clients together at which load is shed; 0: never for that.',
+    { fallback: 268_435_456, min: 0, max: 68_719_476_736 },
+  ),
+  memoryBytesMax: integer(
+    'PUSHCLUSTER_MEMORY_BYTES_MAX',
+    'Resident memory at which intake pauses and load is shed: below the limit of the container; 0: none.',
+    { fallback: 0, min: 0, max: 1_099_511_627_776 },
+  ),
+  bandwidthBytesPerSecond: integer(
+    'PUSHCLUSTER_BANDWIDTH_BYTES_PER_SECOND',
+    'Bytes to clients a second at which load is shed; intake pauses at 80 % of it; 0: none.',
+    { fallback: 0, min: 0, max: 1_099_511_627_776 },
+  ),
   failOpen: choice(
     'PUSHCLUSTER_FAIL_OPEN',
     'Clients are let in by the signature of ticket or token while the store is away (R13); no: they are closed with 4003.',
