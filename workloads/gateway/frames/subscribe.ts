@@ -95,7 +95,8 @@ function sortRequests(session: Session, topics: readonly TopicRequest[]): Sorted
     const cursor = session.find(topic);
     if (cursor !== null) {
       if (request.filter !== undefined) refiltered.set(topic, request);
-      if (cursor.epoch !== null) states.push(stateOf(topic, { epoch: cursor.epoch, offset: cursor.sent }, null));
+      // What the client itself acked or was told: of what was written since, it may have given something back.
+      if (cursor.epoch !== null) states.push(stateOf(topic, { epoch: cursor.epoch, offset: cursor.base }, null));
     } else if (!isTopicAllowed(session.permission.topics, topic)) refused.push({ topic, code: 'forbidden' });
     else if (fresh.size >= room && !fresh.has(topic)) refused.push({ topic, code: 'rate-limited' });
     else fresh.set(topic, request);
