@@ -1,5 +1,6 @@
 // The gateway as a process: settings from the environment, SIGTERM and SIGINT end it gracefully.
 import { readFileSync } from 'node:fs';
+import { openBusOf } from '../bus/open.ts';
 import { openKeys } from '../runtime/credentials.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { trimHeapWhenQuiet } from '../runtime/heap-trim.ts';
@@ -15,8 +16,8 @@ const log = openLog({ role: 'gateway', level: settings.logLevel });
 const clock = systemClock;
 const keys = openKeys(settings.keysDir, clock, log);
 const store = await openStoreOf(settings, { clock, log });
-// A bus between processes comes with Kafka; in-process ones exist only where the embedded process hands them over.
-const role = await startGateway(settings, { store, bus: null, keys, clock, log, random: Math.random });
+const bus = openBusOf(settings, { clock, log, random: Math.random });
+const role = await startGateway(settings, { store, bus, keys, clock, log, random: Math.random });
 log.info({ ports: role.ports }, 'gateway started');
 const stopTrimming = trimHeapWhenQuiet({ clock, log });
 
@@ -27,6 +28,7 @@ stopOnSignals({
   stop: async () => {
     await role.stop();
     stopTrimming();
+    await bus?.close();
     keys.stop();
     await store.close();
   },
