@@ -57,7 +57,7 @@ function onSqlite(t: TestContext): Database {
 class Senders {
   readonly taken = new Map<string, number>();
   readonly #bus: Bus;
-  #goesOn = true;
+  readonly #stopped = new AbortController();
   again = 0;
   longestGapMs = 0;
   readonly #done: Promise<unknown>;
@@ -68,7 +68,7 @@ class Senders {
   }
 
   async #send(device: string): Promise<void> {
-    for (let n = 0; this.#goesOn; n++) {
+    for (let n = 0; !this.#stopped.signal.aborted; n++) {
       const record = anUpstreamRecord({
         device,
         key: String(n).padStart(6, '0'),
@@ -90,7 +90,7 @@ class Senders {
   }
 
   async stop(): Promise<void> {
-    this.#goesOn = false;
+    this.#stopped.abort();
     await this.#done;
   }
 }

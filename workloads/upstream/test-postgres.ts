@@ -2,7 +2,7 @@
 // root starts it as the user that Debian's package makes.
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { chownSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -11,14 +11,24 @@ import { Client } from 'pg';
 
 const START_MS = 20_000;
 
+export interface TestPostgresOptions {
+  /** findPart('postgres') and findPart('initdb') of e2e/setup/parts.ts. */
+  readonly postgres: string;
+  readonly initdb: string;
+  /** Address that it listens on, for everyone who reaches it. Default 127.0.0.1. */
+  readonly host?: string;
+}
+
 export class TestPostgres {
+  readonly host: string;
   readonly port: number;
   readonly dir: string;
-  readonly #programs: { readonly postgres: string; readonly initdb: string };
+  readonly #programs: TestPostgresOptions;
   readonly #as: { readonly uid?: number; readonly gid?: number };
   #child: ChildProcess | null = null;
 
-  private constructor(programs: { postgres: string; initdb: string }, port: number) {
+  private constructor(programs: TestPostgresOptions, port: number) {
+    this.host = programs.host ?? '127.0.0.1';
     this.port = port;
     this.#programs = programs;
     this.#as = process.getuid?.() === 0 ? { uid: idOf('-u'), gid: idOf('-g') } : {};
@@ -30,23 +40,24 @@ export class TestPostgres {
     this.#child?.kill('SIGKILL');
   };
 
-  /** @param programs findPart('postgres') and findPart('initdb') of e2e/setup/parts.ts */
-  static async start(programs: { postgres: string; initdb: string }): Promise<TestPostgres> {
+  static async start(programs: TestPostgresOptions): Promise<TestPostgres> {
     const server = new TestPostgres(programs, await freePort());
     const words = ['-D', join(server.dir, 'data'), '-U', 'push', '--auth=trust', '--no-sync', '--encoding=UTF8'];
     const made = spawnSync(programs.initdb, words, { ...server.#as, cwd: server.dir, encoding: 'utf8' });
     if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr}`);
+    if (programs.host !== undefined)
+      appendFileSync(join(server.dir, 'data', 'pg_hba.conf'), 'host all all all trust\n'); // only a namespace of its own reaches it
     await server.start();
     return server;
   }
 
   get url(): string {
-    return `postgres://push@127.0.0.1:${this.port}/postgres`;
+    return `postgres://push@${this.host}:${this.port}/postgres`;
   }
 
   /** Starts it, again on the same data; resolves when it answers. */
   async start(): Promise<void> {
-    const words = ['-D', join(this.dir, 'data'), '-h', '127.0.0.1', '-p', `${this.port}`, '-k', this.dir];
+    const words = ['-D', join(this.dir, 'data'), '-h', this.host, '-p', `${this.port}`, '-k', this.dir];
     this.#child = spawn(this.#programs.postgres, words, { ...this.#as, cwd: this.dir, stdio: 'ignore' });
     const deadline = Date.now() + START_MS;
     while (!(await this.#answers())) {
