@@ -1,9 +1,11 @@
 // Facts about the children, one by one: what a pod may do and see, what selects what, what is left to others.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { drainerSettings } from '../../workloads/settings/drainer.ts';
 import { gatewaySettings } from '../../workloads/settings/gateway.ts';
 import { registrySettings } from '../../workloads/settings/registry.ts';
 import { routerSettings } from '../../workloads/settings/router.ts';
+import { upstreamSettings } from '../../workloads/settings/upstream.ts';
 import { parseSettings } from '../../workloads/settings/setting.ts';
 import { aCluster, aPod } from '../fixtures.ts';
 import type { KubeObject } from '../kube/port.ts';
@@ -142,7 +144,13 @@ describe('pods of every role', () => {
   });
 
   it('are given settings that the roles take', () => {
-    const tables = { gateway: gatewaySettings, registry: registrySettings, router: routerSettings };
+    const tables = {
+      gateway: gatewaySettings,
+      registry: registrySettings,
+      router: routerSettings,
+      drainer: drainerSettings,
+      upstream: upstreamSettings,
+    };
     for (const [role, build] of roles) {
       const env: Record<string, string> = {};
       for (const row of mainOf(build(cluster)).env) env[row.name] = row.value ?? 'from-elsewhere';
@@ -292,7 +300,7 @@ describe('the rest', () => {
           .matchAll(/component":"([a-z]+)"/g),
       ].map((match) => match[1]!);
     assert.deepEqual(peers(gateway), ['router', 'drainer', 'gateway']);
-    assert.deepEqual(peers(router), ['router']);
+    assert.deepEqual(peers(router), ['router', 'upstream']);
     assert.equal(networkPolicies(aCluster({ store: { redis: { addresses: ['a:1'] } } })).length, 2);
   });
 

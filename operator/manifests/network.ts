@@ -31,7 +31,7 @@ export function networkPolicies(cluster: Cluster): readonly KubeObject[] {
         policyTypes: ['Ingress'],
         ingress: [
           { ports: [port('http'), port('tcp'), port('admin')] },
-          { ports: [port('link')], from: linkPeers(cluster, ['router']) },
+          { ports: [port('link')], from: linkPeers(cluster, ['router', 'upstream']) },
         ],
       },
     },

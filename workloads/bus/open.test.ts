@@ -10,17 +10,17 @@ import { BusAddressError, openBusOf } from './open.ts';
 const surroundings = { clock: systemClock, log: silentLog, random: () => 0 };
 const settingsOf = (env: Readonly<Record<string, string>>) => parseSettings(busSettings, env, () => '');
 
-test('no bus is configured unless one is named', () => {
-  assert.equal(openBusOf(settingsOf({}), surroundings), null);
+test('no bus is configured unless one is named', async () => {
+  assert.equal(await openBusOf(settingsOf({}), surroundings), null);
 });
 
-test('an address of another form is refused by name', () => {
+test('an address of another form is refused by name', async () => {
   for (const bus of ['kafka://', 'kafka://host', 'kafka://host:0', 'kafka://a:1,b', 'amqp://a:1'])
-    assert.throws(() => openBusOf(settingsOf({ PUSHCLUSTER_BUS: bus }), surroundings), BusAddressError, bus);
+    await assert.rejects(openBusOf(settingsOf({ PUSHCLUSTER_BUS: bus }), surroundings), BusAddressError, bus);
 });
 
 test('a Kafka that does not answer is no error at start: health says so', async () => {
-  const bus = openBusOf(settingsOf({ PUSHCLUSTER_BUS: 'kafka://127.0.0.1:1' }), surroundings);
+  const bus = await openBusOf(settingsOf({ PUSHCLUSTER_BUS: 'kafka://127.0.0.1:1' }), surroundings);
   assert.equal(bus?.health().reachable, false);
   await bus?.close();
 });

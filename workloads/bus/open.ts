@@ -1,11 +1,11 @@
-// Opens the bus that a setting names; the mains of gateway, router and upstream call it once. A bus within the process is handed over
+// Opens the bus that a setting names; the mains of gateway, router and upstream call it once. kafkajs costs 17 MB of memory, so it is
+// loaded only where there is a Kafka. A bus within the process is handed over
 // by whoever holds it (the embedded process), never opened here.
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { busSettings } from '../settings/bus.ts';
 import type { SettingsOf } from '../settings/setting.ts';
 import { parseBrokers } from './kafka/address.ts';
-import { openKafkaBus } from './kafka/kafka-bus.ts';
 import type { Bus } from './port.ts';
 
 /** The address of the bus is not of a known form. */
@@ -22,9 +22,12 @@ export interface BusSurroundings {
 
 /**
  * The bus of a role's settings; null: none is configured. A Kafka that does not answer yet is no error: operations reject until it
- * does, and health() says so. Throws BusAddressError.
+ * does, and health() says so. Rejects with BusAddressError.
  */
-export function openBusOf(settings: SettingsOf<typeof busSettings>, surroundings: BusSurroundings): Bus | null {
+export async function openBusOf(
+  settings: SettingsOf<typeof busSettings>,
+  surroundings: BusSurroundings,
+): Promise<Bus | null> {
   const { bus } = settings;
   if (bus === 'none' || bus === '') return null;
   const brokers = parseBrokers(bus);
@@ -32,6 +35,7 @@ export function openBusOf(settings: SettingsOf<typeof busSettings>, surroundings
     throw new BusAddressError(
       `bus: expected none or kafka://host:port,host:port, got ${JSON.stringify(bus.slice(0, 60))}`,
     );
+  const { openKafkaBus } = await import('./kafka/kafka-bus.ts');
   return openKafkaBus({
     ...surroundings,
     brokers,

@@ -132,11 +132,12 @@ function openKubelet(kube: MemoryKube, dir: string, options: EmbeddedOptions): E
       PUSHCLUSTER_LINK_HOST: '127.0.0.1',
       PUSHCLUSTER_STORE: `sqlite:${join(dir, 'store.sqlite')}`,
       PUSHCLUSTER_STORE_PASSWORD: '',
-      PUSHCLUSTER_BUS: 'in-process:embedded',
       PUSHCLUSTER_CONFIG_SOURCE: 'embedded',
       PUSHCLUSTER_ADMIN_PORT: '0',
       PUSHCLUSTER_LINK_PORT: '0',
       PUSHCLUSTER_TCP_PORT: '0',
+      PUSHCLUSTER_UPSTREAM_BUFFER_DIR: join(dir, 'upstream', String(ordinal)),
+      PUSHCLUSTER_UPSTREAM_DATABASE: `sqlite:${join(dir, 'upstream.sqlite')}`,
       ...portsOf(role, ordinal, options.portBase),
       ...options.env,
     }),
@@ -145,7 +146,7 @@ function openKubelet(kube: MemoryKube, dir: string, options: EmbeddedOptions): E
 
 /** Ports a person can remember; replicas of registry and router after the first take any. */
 function portsOf(role: RoleName, ordinal: number, base: number): Readonly<Record<string, string>> {
-  if (role === 'drainer') return {};
+  if (role === 'drainer' || role === 'upstream') return {};
   if (role === 'gateway') return { PUSHCLUSTER_CLIENT_PORT: base === 0 ? '0' : String(base + 10 + ordinal) };
   const fixed = role === 'router' ? base + 1 : base + 2;
   return { PUSHCLUSTER_HTTP_PORT: base === 0 || ordinal > 0 ? '0' : String(fixed) };

@@ -28,7 +28,7 @@ export interface PodSpec {
   }[];
 }
 
-export const ROLE_NAMES = ['gateway', 'registry', 'router', 'drainer'] as const;
+export const ROLE_NAMES = ['gateway', 'registry', 'router', 'drainer', 'upstream'] as const;
 export type RoleName = (typeof ROLE_NAMES)[number];
 const MAIN = new RegExp(`workloads/(${ROLE_NAMES.join('|')})/main\\.(?:js|ts)`);
 /** Secret name → key → text. */

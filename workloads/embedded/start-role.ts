@@ -10,11 +10,13 @@ import type { ConfigSource } from '../runtime/config-source.ts';
 import { openKeys } from '../runtime/credentials.ts';
 import type { Log } from '../runtime/log.ts';
 import type { RunningRole } from '../runtime/role.ts';
+import { startUpstream } from '../upstream/role.ts';
 import { commonSettings } from '../settings/common.ts';
 import { drainerSettings } from '../settings/drainer.ts';
 import { gatewaySettings } from '../settings/gateway.ts';
 import { registrySettings } from '../settings/registry.ts';
 import { routerSettings } from '../settings/router.ts';
+import { upstreamSettings } from '../settings/upstream.ts';
 import { parseSettings } from '../settings/setting.ts';
 import { openStoreOf } from '../store/open.ts';
 import type { RoleName } from './pod-spec.ts';
@@ -23,7 +25,7 @@ export interface RoleSurroundings {
   readonly clock: Clock;
   readonly log: Log;
   readonly config: ConfigSource;
-  /** The bus of this process. */
+  /** The bus of this process; it stands in for the Kafka that the manifest names. */
   readonly bus: Bus;
   readonly readFile: (path: string) => string;
 }
@@ -34,8 +36,9 @@ export async function startRole(
   env: Readonly<Record<string, string>>,
   surroundings: RoleSurroundings,
 ): Promise<RunningRole> {
-  const { clock, log, config, bus, readFile } = surroundings;
+  const { clock, log, config, readFile } = surroundings;
   const common = parseSettings(commonSettings, env, readFile);
+  const bus = common.bus === 'none' ? null : surroundings.bus;
   const keys = openKeys(common.keysDir, clock, log);
   const store = await openStoreOf(common, { clock, log });
   const shared = { store, keys, clock, log, random: Math.random };
@@ -47,6 +50,9 @@ export async function startRole(
         return startRegistry(parseSettings(registrySettings, env, readFile), { ...shared, config });
       case 'drainer':
         return startDrainer(parseSettings(drainerSettings, env, readFile), shared);
+      case 'upstream':
+        if (bus === null) throw new RangeError('upstream: expected a bus, got none');
+        return startUpstream(parseSettings(upstreamSettings, env, readFile), { ...shared, bus });
       case 'router':
         return startRouter(parseSettings(routerSettings, env, readFile), { ...shared, config, bus });
     }

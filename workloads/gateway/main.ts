@@ -16,7 +16,7 @@ const log = openLog({ role: 'gateway', level: settings.logLevel });
 const clock = systemClock;
 const keys = openKeys(settings.keysDir, clock, log);
 const store = await openStoreOf(settings, { clock, log });
-const bus = openBusOf(settings, { clock, log, random: Math.random });
+const bus = await openBusOf(settings, { clock, log, random: Math.random });
 const role = await startGateway(settings, { store, bus, keys, clock, log, random: Math.random });
 log.info({ ports: role.ports }, 'gateway started');
 const stopTrimming = trimHeapWhenQuiet({ clock, log });
@@ -28,8 +28,8 @@ stopOnSignals({
   stop: async () => {
     await role.stop();
     stopTrimming();
-    await bus?.close();
     keys.stop();
+    await bus?.close();
     await store.close();
   },
 });

@@ -18,7 +18,7 @@ const log = openLog({ role: 'router', level: settings.logLevel });
 const clock = systemClock;
 const keys = openKeys(settings.keysDir, clock, log);
 const store = await openStoreOf(settings, { clock, log });
-const bus = openBusOf(settings, { clock, log, random: Math.random });
+const bus = await openBusOf(settings, { clock, log, random: Math.random });
 const config = await openConfig(settings, log);
 const router = await startRouter(settings, { store, keys, clock, log, random: Math.random, config, bus });
 

@@ -13,7 +13,7 @@ import { startUpstream } from './role.ts';
 const settings = parseSettings(upstreamSettings, process.env, (path) => readFileSync(path, 'utf8'));
 const log = openLog({ role: 'upstream', level: settings.logLevel });
 const clock = systemClock;
-const bus = openBusOf(settings, { clock, log, random: Math.random });
+const bus = await openBusOf(settings, { clock, log, random: Math.random });
 if (bus === null)
   throw new InvalidSettingsError(['PUSHCLUSTER_BUS: expected kafka://host:port in this role, got none']);
 const keys = openKeys(settings.keysDir, clock, log);
