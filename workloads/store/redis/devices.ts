@@ -12,6 +12,7 @@ import {
   PUT_TOKEN,
 } from './scripts/devices.ts';
 import { lookUp } from './sessions.ts';
+import { finish, rowsOf } from './subscriptions.ts';
 import { askAll, askOne } from './topology.ts';
 import type { Asked, Topology } from './topology.ts';
 import { listOf, numberOf, textOf } from './trip.ts';
@@ -33,7 +34,10 @@ export async function registerDevice(topology: Topology, request: RegisterDevice
   if (!(await enterAccount(topology, request))) return 'account-full';
   const { app, account, device } = request;
   const { bucket, prefix, name } = devicePlace(app, device);
-  const before = textOf(await askOne(topology, ENTER_DEVICE, { bucket, key: prefix, args: [name, account] }));
+  const [accountBefore, rows] = listOf(
+    await askOne(topology, ENTER_DEVICE, { bucket, key: prefix, args: [name, account] }),
+  );
+  const before = textOf(accountBefore);
   const token = textPlace(app, request.tokenId);
   const put = {
     bucket: token.bucket,
@@ -45,6 +49,7 @@ export async function registerDevice(topology: Topology, request: RegisterDevice
     before === ''
       ? Promise.resolve()
       : leaveAccount(topology, app, { account: before as AccountId, devices: [device] }),
+    finish(topology, { app, device }, rowsOf(rows!)),
   ]);
   return 'registered';
 }
@@ -91,9 +96,11 @@ export async function accountDevices(topology: Topology, app: AppId, account: Ac
 
 export async function closeDevice(topology: Topology, app: AppId, device: DeviceId): Promise<boolean> {
   const { bucket, prefix, name } = devicePlace(app, device);
-  const account = await askOne(topology, CLOSE_DEVICE, { bucket, key: prefix, args: [name] });
-  if (account === null) return false;
+  const reply = await askOne(topology, CLOSE_DEVICE, { bucket, key: prefix, args: [name] });
+  if (reply === null) return false;
+  const [account, rows] = listOf(reply);
   await leaveAccount(topology, app, { account: textOf(account) as AccountId, devices: [device] });
+  await finish(topology, { app, device }, rowsOf(rows!));
   return true;
 }
 

@@ -3,20 +3,26 @@
 // hashes, four shards each, so that hashes stay small enough for Redis's compact form (listpack): 1M devices are 61 rows a hash.
 //
 //   {b}sd        hash  app/device → account, generation, revoked at, life, connected at      s: shard 0–3
-//   {b}su        hash  app/device → topic cursors, packed
+//   {b}su        hash  app/device → subscriptions with cursors, packed
 //   {b}sa        hash  app/account → devices, packed
 //   {b}sx        zset  stream → when an entry or message id of it is due to go
-//   {b}sm<stream> hash: meta and message ids seen · {b}se<stream> list: entries
+//   {b}sm<stream> hash: meta, message ids seen and what became of them · {b}se<stream> list: entries
 //                      where <stream> is h/, n/ or l/ app/device, or t/app/topic
+//   {b}sv<app/topic>  zset of subscribers, by name · {b}sV<…> string: one that left, until its row is gone
 //   {b}sk<app/token> · {b}sq<app/key> · {b}sz<app/device>   token, idempotency key, closed device: strings with a TTL
+//   {b}si<app/id> · {b}sb<app/id> · {b}sj<app/id>/<n>   message, its whole record, chunk of its recipients: strings with a TTL
+//   {b}sg<app/group> string · {b}sG<app/group> zset of members
 //   {b}c         hash  the lives that have routes in this bucket, numbered, with their counts
-//   {0}L         hash  gateway → lease           {b}S  hash  the store id of the node that holds bucket b
+//   {b}l         hash  counters of the ledger        {b}y  hash  dead letters · {b}w  zset of them by time
+//   {b}J         hash  jobs · {b}T  zset of them by when they are due; only in buckets 0–15
+//   {0}L         hash  gateway → lease · {0}Lrouter, {0}Ldrainer   hash  boot id → lease of that role
+//   {b}S         hash  the store id of the node that holds bucket b
 import type { AccountId, AppId, DeviceId, TopicName } from '../../protocol/ids.ts';
 import type { Lane } from '../../protocol/streams.ts';
-import type { StreamRef } from '../port.ts';
+import type { RoleLease, StreamRef } from '../port.ts';
 
 export const BUCKETS = 4096;
-const SHARDS = 4;
+export const SHARDS = 4;
 
 /** A place: the bucket, the prefix `{bucket}shard`, and the name within. */
 export interface Place {
@@ -66,7 +72,28 @@ export function streamKey(ref: StreamRef): { bucket: number; key: string } {
   return { bucket: at.bucket, key: `${at.prefix}m${LANE_LETTERS[ref.lane]}/${at.name}` };
 }
 
+/** A key of one letter before a name: `k` tokens, `q` idempotency keys, `i` messages, `b` records, `j` chunks, `g` groups. */
+export function textKey(letter: string, app: AppId, text: string): { bucket: number; key: string } {
+  const { bucket, prefix, name } = textPlace(app, text);
+  return { bucket, key: `${prefix}${letter}${name}` };
+}
+
 export const LEASES = { bucket: 0, key: '{0}L' } as const;
+export function roleLeasesKey(role: RoleLease['role']): { bucket: number; key: string } {
+  return { bucket: 0, key: `{0}L${role}` };
+}
+
+/** Buckets that jobs are in. */
+export const JOB_BUCKETS = 16;
+export function jobPlace(app: AppId, id: string): { bucket: number; key: string; name: string } {
+  const bucket = hash(`${app}/${id}`) % JOB_BUCKETS;
+  return { bucket, key: `{${bucket}}J`, name: `${app}/${id}` };
+}
+
+/** Every bucket once, from `first` on. */
+export function allBuckets(first = 0): readonly number[] {
+  return Array.from({ length: BUCKETS }, (_, i) => (first + i) % BUCKETS);
+}
 
 /** CRC16 (XMODEM), as Redis Cluster hashes tags. */
 function crc16(text: string): number {

@@ -7,7 +7,18 @@ import { after, before, describe, test } from 'node:test';
 import { openAt, untilReachable, wait } from './contract-setup.ts';
 import { openRedisStore } from './redis-store.ts';
 import { freePort, redisMissing, startSentinel, TestRedis, VOLATILE } from './test-server.ts';
-import { anAppend, anOpenSession, appendAll, appended, lane, register, texts, topic } from '../contract-subject.ts';
+import {
+  anAck,
+  anAppend,
+  anOpenSession,
+  appendAll,
+  appended,
+  counted,
+  lane,
+  register,
+  texts,
+  topic,
+} from '../contract-subject.ts';
 import { StoreUnavailableError } from '../port.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { silentLog } from '../../runtime/log.ts';
@@ -166,8 +177,7 @@ describe('redis faults', { skip: redisMissing() ?? false }, () => {
       (error) => error instanceof StoreUnavailableError && error.message.includes('OOM'),
     );
     const generation = session.kind === 'opened' ? session.generation : 0;
-    const settle = { app: 'shop', device: 'full', lane: 'normal', epoch, offset: 1, generation } as const;
-    assert.deepEqual(await store.settle([settle as never]), [true]);
+    assert.deepEqual(counted(await store.settle([anAck('full', { epoch, offset: 1, generation })])), [true]);
     await redis.command('CONFIG', 'SET', 'maxmemory', '0');
     assert.deepEqual((await store.heads([lane('full')]))[0], { epoch, head: 1 });
     await store.close();

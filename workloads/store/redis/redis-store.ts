@@ -2,15 +2,22 @@
 // for each node at the end of the tick. Opened by ../open.ts; keys.ts says where things are, node.ts how they get there.
 import { parseRedisAddress } from './address.ts';
 import { openCluster } from './cluster.ts';
+import { letterScripts, RedisDeadLetters } from './dead-letters.ts';
 import * as devices from './devices.ts';
+import { groupScripts, RedisGroups } from './groups.ts';
+import * as jobs from './jobs.ts';
 import { StoreRefusedError } from './learn.ts';
+import * as leases from './leases.ts';
+import * as ledger from './ledger.ts';
+import { MESSAGE_SCRIPTS, RedisMessages } from './messages.ts';
+import { outcomeScripts, RedisOutcomes } from './outcomes.ts';
 import * as sessions from './sessions.ts';
 import { openSingle } from './single.ts';
 import { RedisStreams, streamScripts } from './streams.ts';
 import * as subscriptions from './subscriptions.ts';
+import { sweepExpired, sweepScripts } from './sweep.ts';
 import type { Topology } from './topology.ts';
 import type * as port from '../port.ts';
-import { PendingStore } from '../pending.ts';
 import { STORE_LIMITS } from '../store-limits.ts';
 import type { StoreLimits } from '../store-limits.ts';
 import type { AccountId, AppId, BootId, DeviceId, GatewayName, MessageId, TopicName } from '../../protocol/ids.ts';
@@ -36,12 +43,16 @@ export interface RedisOptions {
 export async function openRedisStore(options: RedisOptions): Promise<port.Store> {
   const address = parseRedisAddress(options.url);
   const limits = { ...STORE_LIMITS, ...options.limits };
-  const ofStreams = streamScripts(limits);
+  const bounded = boundedScripts(limits);
   const scripts = [
-    ...Object.values(ofStreams),
+    ...Object.values(bounded).flatMap((group) => Object.values(group)),
     ...sessions.SESSION_SCRIPTS,
+    ...leases.LEASE_SCRIPTS,
     ...devices.DEVICE_SCRIPTS,
     ...subscriptions.SUBSCRIPTION_SCRIPTS,
+    ...MESSAGE_SCRIPTS,
+    ...jobs.JOB_SCRIPTS,
+    ...ledger.LEDGER_SCRIPTS,
   ];
   const { password, timeoutMs, clock, log } = options;
   const itemsMax = options.itemsMax ?? 200_000;
@@ -53,21 +64,42 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
     topology.close();
     throw new StoreRefusedError(`store: ${trouble}`);
   }
-  const store = new RedisStore(topology, new RedisStreams(topology, ofStreams), limits);
+  const store = new RedisStore(topology, bounded, limits);
   for (const warning of (await store.health()).warnings) log.warn({ warning }, 'store is not as it should be');
   return store;
 }
 
-class RedisStore extends PendingStore implements port.Store {
-  readonly #topology: Topology;
-  readonly #streams: RedisStreams;
-  readonly #limits: StoreLimits;
+/** Scripts that have the limits in their text. */
+function boundedScripts(limits: StoreLimits) {
+  return {
+    streams: streamScripts(limits),
+    outcomes: outcomeScripts(limits),
+    letters: letterScripts(limits),
+    groups: groupScripts(limits),
+    sweep: sweepScripts(limits),
+  };
+}
+type BoundedScripts = ReturnType<typeof boundedScripts>;
 
-  constructor(topology: Topology, streams: RedisStreams, limits: StoreLimits) {
-    super();
+class RedisStore implements port.Store {
+  readonly #topology: Topology;
+  readonly #scripts: BoundedScripts;
+  readonly #limits: StoreLimits;
+  readonly #streams: RedisStreams;
+  readonly #outcomes: RedisOutcomes;
+  readonly #messages: RedisMessages;
+  readonly #letters: RedisDeadLetters;
+  readonly #groups: RedisGroups;
+
+  constructor(topology: Topology, scripts: BoundedScripts, limits: StoreLimits) {
     this.#topology = topology;
-    this.#streams = streams;
+    this.#scripts = scripts;
     this.#limits = limits;
+    this.#streams = new RedisStreams(topology, scripts.streams);
+    this.#outcomes = new RedisOutcomes(topology, scripts.outcomes);
+    this.#messages = new RedisMessages(topology, limits.messageKeptMs);
+    this.#letters = new RedisDeadLetters(topology, scripts.letters, this.#messages);
+    this.#groups = new RedisGroups(topology, scripts.groups);
   }
 
   append(appends: readonly port.Append[]): Promise<readonly port.AppendOutcome[]> {
@@ -81,6 +113,21 @@ class RedisStore extends PendingStore implements port.Store {
   }
   settle(settles: readonly port.Settle[]): Promise<readonly port.SettleOutcome[]> {
     return this.#streams.settle(settles);
+  }
+  settleEntries(settles: readonly port.EntrySettle[]): Promise<readonly port.EntrySettleOutcome[]> {
+    return this.#outcomes.settleEntries(settles);
+  }
+  deliveryStates(
+    app: AppId,
+    deliveries: Parameters<port.Store['deliveryStates']>[1],
+  ): Promise<readonly port.DeliveryState[]> {
+    return this.#outcomes.deliveryStates(app, deliveries);
+  }
+  saveAttempts(attempts: readonly port.Attempts[]): Promise<void> {
+    return this.#outcomes.saveAttempts(attempts);
+  }
+  cancelTopicEntry(app: AppId, topic: TopicName, messageId: MessageId): Promise<boolean> {
+    return this.#outcomes.cancelTopicEntry(app, topic, messageId);
   }
 
   openSession(request: port.OpenSession): Promise<port.OpenedSession> {
@@ -96,16 +143,25 @@ class RedisStore extends PendingStore implements port.Store {
     return sessions.countRoutes(this.#topology);
   }
   renewLease(lease: port.GatewayLease, ttlMs: number): Promise<'kept' | 'void'> {
-    return sessions.renewLease(this.#topology, lease, ttlMs);
+    return leases.renewLease(this.#topology, lease, ttlMs);
   }
   dropLease(gateway: GatewayName, bootId: BootId): Promise<void> {
-    return sessions.dropLease(this.#topology, gateway, bootId);
+    return leases.dropLease(this.#topology, gateway, bootId);
   }
   leases(): Promise<readonly port.GatewayLease[]> {
-    return sessions.leases(this.#topology);
+    return leases.leases(this.#topology);
   }
   sweepRoutes(limit: number): Promise<number> {
     return sessions.sweepRoutes(this.#topology, limit);
+  }
+  renewRoleLease(lease: port.RoleLease, ttlMs: number): Promise<void> {
+    return leases.renewRoleLease(this.#topology, lease, ttlMs);
+  }
+  dropRoleLease(role: port.RoleLease['role'], bootId: BootId): Promise<void> {
+    return leases.dropRoleLease(this.#topology, role, bootId);
+  }
+  roleLeases(role: port.RoleLease['role']): Promise<readonly port.RoleLease[]> {
+    return leases.roleLeases(this.#topology, role);
   }
 
   registerDevice(device: port.RegisterDevice): Promise<port.RegisterOutcome> {
@@ -126,25 +182,101 @@ class RedisStore extends PendingStore implements port.Store {
   }
 
   subscribe(app: AppId, device: DeviceId, topics: readonly port.Subscription[]): Promise<readonly port.TopicCursor[]> {
-    return subscriptions.subscribe(
-      { topology: this.#topology, streams: this.#streams },
-      { app, device },
-      topics.map(({ topic }) => topic),
-    );
+    return subscriptions.subscribe(this.#topology, { app, device }, topics);
   }
   unsubscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<void> {
     return subscriptions.unsubscribe(this.#topology, { app, device }, topics);
   }
-  saveCursors(cursors: Parameters<port.Store['saveCursors']>[0]): Promise<void> {
-    return subscriptions.saveCursors(this.#topology, cursors);
+  saveCursors(moves: readonly port.CursorMoves[]): Promise<void> {
+    return subscriptions.saveCursors(this.#topology, moves);
   }
+  topicSubscribers(
+    app: AppId,
+    topic: TopicName,
+    page: Parameters<port.Store['topicSubscribers']>[2],
+  ): ReturnType<port.Store['topicSubscribers']> {
+    return subscriptions.topicSubscribers(this.#topology, { app, topic }, page);
+  }
+
   claimKey(app: AppId, key: string, messageId: MessageId, fingerprint: string): Promise<port.Claim> {
     const at = { app, key, windowMs: this.#limits.idempotencyWindowMs };
     return devices.claimKey(this.#topology, at, { messageId, fingerprint });
   }
 
+  putMessages(messages: readonly port.Message[], chunks: readonly port.MessageChunk[]): Promise<void> {
+    return this.#messages.put(messages, chunks);
+  }
+  messages(app: AppId, ids: readonly MessageId[]): Promise<readonly (port.Message | null)[]> {
+    return this.#messages.get(app, ids);
+  }
+  changeMessage(app: AppId, id: MessageId, change: port.MessageChange): Promise<port.Message | null> {
+    return this.#messages.change(app, id, change);
+  }
+  messageChunk(app: AppId, id: MessageId, index: number): Promise<readonly string[] | null> {
+    return this.#messages.chunk(app, id, index);
+  }
+  bodies(app: AppId, ids: readonly MessageId[]): Promise<readonly (Uint8Array | null)[]> {
+    return this.#messages.bodies(app, ids);
+  }
+
+  putJobs(put: readonly port.Job[]): Promise<void> {
+    return jobs.putJobs(this.#topology, put);
+  }
+  claimJobs(limit: number, leaseMs: number): Promise<readonly port.Job[]> {
+    return jobs.claimJobs(this.#topology, limit, leaseMs);
+  }
+  delayJob(job: Pick<port.Job, 'id' | 'app'>, dueAtMs: number, payload?: Uint8Array): Promise<void> {
+    return jobs.delayJob(this.#topology, job, { dueAtMs, payload });
+  }
+  finishJobs(finished: readonly Pick<port.Job, 'id' | 'app'>[]): Promise<void> {
+    return jobs.finishJobs(this.#topology, finished);
+  }
+  countJobs(): Promise<number> {
+    return jobs.countJobs(this.#topology);
+  }
+
+  putDeadLetters(letters: readonly Omit<port.DeadLetter, 'id' | 'atMs'>[]): Promise<void> {
+    return this.#letters.put(letters);
+  }
+  deadLetters(app: AppId, page: Parameters<port.Store['deadLetters']>[1]): ReturnType<port.Store['deadLetters']> {
+    return this.#letters.page(app, page);
+  }
+  deadLetter(app: AppId, id: string): Promise<port.DeadLetter | null> {
+    return this.#letters.get(app, id);
+  }
+  changeDeadLetters(
+    app: AppId,
+    changes: Parameters<port.Store['changeDeadLetters']>[1],
+  ): Promise<readonly port.DeadLetterOutcome[]> {
+    return this.#letters.change(app, changes);
+  }
+  countDeadLetters(app: AppId): Promise<number> {
+    return this.#letters.count(app);
+  }
+
+  changeGroup(app: AppId, group: string, change: port.GroupChange): Promise<port.GroupOutcome> {
+    return this.#groups.change({ app, group }, change);
+  }
+  groupMembers(
+    app: AppId,
+    group: string,
+    page: Parameters<port.Store['groupMembers']>[2],
+  ): ReturnType<port.Store['groupMembers']> {
+    return this.#groups.members({ app, group }, page);
+  }
+  isGroupMember(app: AppId, group: string, account: AccountId): Promise<boolean> {
+    return this.#groups.isMember({ app, group }, account);
+  }
+
+  ledger(app: AppId): Promise<port.Ledger> {
+    return ledger.readLedger(this.#topology, app);
+  }
+  countWaiting(app: AppId): Promise<number> {
+    return ledger.countWaiting(this.#topology, app);
+  }
+
   sweepExpired(limit: number): Promise<number> {
-    return this.#streams.sweep(limit);
+    return sweepExpired(this.#topology, this.#scripts.sweep, limit);
   }
   health(): Promise<port.StoreHealth> {
     const trouble = this.#topology.trouble();

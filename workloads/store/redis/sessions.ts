@@ -1,9 +1,9 @@
-// Sessions, routes and leases in Redis (R7, R8): one script each (scripts/sessions.ts, leases.ts). Called by redis-store.ts.
-import { BUCKETS, devicePlace, LEASES } from './keys.ts';
-import { DROP_LEASE, LEASES_NOW, RENEW_LEASE, SWEEP_LEASES } from './scripts/leases.ts';
+// Sessions and routes in Redis (R7, R8): one script each (scripts/sessions.ts). Called by redis-store.ts.
+import { allBuckets, devicePlace } from './keys.ts';
 import { CLOSE_SESSION, COUNT_ROUTES, LOOK_UP, OPEN_REFUSALS, OPEN_SESSION, SWEEP_ROUTES } from './scripts/sessions.ts';
 import { lanesOf } from './streams.ts';
-import { cursorsOf } from './subscriptions.ts';
+import { leases, sweepLeases } from './leases.ts';
+import { settledCursors } from './subscriptions.ts';
 import { askAll, askOne } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { listOf, numberOf, textOf } from './trip.ts';
@@ -11,17 +11,7 @@ import type { Reply } from './trip.ts';
 import type * as port from '../port.ts';
 import type { AccountId, AppId, BootId, DeviceId, GatewayName } from '../../protocol/ids.ts';
 
-export const SESSION_SCRIPTS = [
-  OPEN_SESSION,
-  CLOSE_SESSION,
-  LOOK_UP,
-  COUNT_ROUTES,
-  SWEEP_ROUTES,
-  RENEW_LEASE,
-  DROP_LEASE,
-  LEASES_NOW,
-  SWEEP_LEASES,
-] as const;
+export const SESSION_SCRIPTS = [OPEN_SESSION, CLOSE_SESSION, LOOK_UP, COUNT_ROUTES, SWEEP_ROUTES] as const;
 
 /** A device's row as looked up. */
 export interface Row {
@@ -42,7 +32,7 @@ export async function openSession(topology: Topology, request: port.OpenSession)
     kind: 'opened',
     generation: numberOf(generation),
     lanes: lanesOf(lanes!),
-    topics: cursorsOf(topics!),
+    topics: await settledCursors(topology, request, topics!),
     replaced: routeOf(replaced ?? null),
   };
 }
@@ -72,7 +62,7 @@ export async function lookUp(
 
 /** Boot id → routes, and the buckets they are in. */
 async function countByBucket(topology: Topology): Promise<{ bucket: number; bootId: BootId; routes: number }[]> {
-  const asked = Array.from({ length: BUCKETS }, (_, bucket) => ({ bucket, key: `{${bucket}}c`, args: [] }));
+  const asked = allBuckets().map((bucket) => ({ bucket, key: `{${bucket}}c`, args: [] }));
   const replies = await askAll(topology, COUNT_ROUTES, asked);
   return replies.flatMap((reply, bucket) => {
     const flat = listOf(reply);
@@ -104,37 +94,8 @@ export async function sweepRoutes(topology: Topology, limit: number): Promise<nu
     const asked = wave.map(({ bucket, bootId, share }) => ({ bucket, key: `{${bucket}}c`, args: [share, bootId] }));
     for (const reply of await askAll(topology, SWEEP_ROUTES, asked)) swept += numberOf(reply);
   }
-  await askOne(topology, SWEEP_LEASES, { ...LEASES, args: [] });
+  await sweepLeases(topology);
   return swept;
-}
-
-export async function renewLease(
-  topology: Topology,
-  lease: port.GatewayLease,
-  ttlMs: number,
-): Promise<'kept' | 'void'> {
-  const { gateway, bootId, linkAddress, connections, startedAtMs } = lease;
-  const args = [gateway, bootId, linkAddress, connections, startedAtMs, ttlMs];
-  return (await askOne(topology, RENEW_LEASE, { ...LEASES, args })) === 1 ? 'kept' : 'void';
-}
-
-export async function dropLease(topology: Topology, gateway: GatewayName, bootId: BootId): Promise<void> {
-  await askOne(topology, DROP_LEASE, { ...LEASES, args: [gateway, bootId] });
-}
-
-export async function leases(topology: Topology): Promise<readonly port.GatewayLease[]> {
-  const flat = listOf(await askOne(topology, LEASES_NOW, { ...LEASES, args: [] }));
-  const out: port.GatewayLease[] = [];
-  for (let i = 0; i + 4 < flat.length; i += 5) {
-    out.push({
-      gateway: textOf(flat[i]) as GatewayName,
-      bootId: textOf(flat[i + 1]) as BootId,
-      linkAddress: textOf(flat[i + 2]),
-      connections: numberOf(flat[i + 3]),
-      startedAtMs: numberOf(flat[i + 4]),
-    });
-  }
-  return out;
 }
 
 function rowOf(reply: Reply): Row | null {

@@ -1,4 +1,4 @@
-// Lua shared by the scripts about devices: the row, its route, and forgetting what belongs to a device.
+// Lua shared by the scripts about devices: the row, its route, and forgetting what belongs to a device's account.
 // Row, packed by cmsgpack: {account, generation, revoked at, number of the life that has it (0: none), connected at}. Lives are
 // numbered within the bucket: `{bucket}c` has 'b' boot id → number, #number → {gateway, boot id, routes}, and '#' → last number.
 
@@ -50,13 +50,29 @@ local function set_route(prefix, row, gateway, boot, now)
   end
   row[LIFE_NUMBER], row[CONNECTED] = number, now
   count_route(prefix, number, life, 1)
-end
--- Streams and subscriptions of the account that the device had.
+end`;
+
+/** Needs STREAM_READ, LEDGER, ROUTE_*, CURSORS. */
+export const FORGET = `
+-- Streams of the account that the device had go, what waited in them is cancelled; its subscriptions are to be left, in the slots of
+-- their topics (../subscriptions.ts). Answers these.
 local function forget_belongings(prefix, name)
   for _, lane in ipairs({ 'h/', 'n/', 'l/' }) do
     local stream = lane .. name
-    call('UNLINK', prefix .. 'm' .. stream, prefix .. 'e' .. stream)
-    call('ZREM', prefix .. 'x', stream)
+    local m = load_meta(prefix .. 'm' .. stream)
+    if m then
+      count(app_of(stream), 'c', m[HELD])
+      call('UNLINK', prefix .. 'm' .. stream, prefix .. 'e' .. stream)
+      call('ZREM', prefix .. 'x', stream)
+    end
   end
-  call('HDEL', prefix .. 'u', name)
+  local kept = {}
+  for _, row in ipairs(load_cursors(prefix, name)) do
+    if row[TOPIC] ~= '$all' then
+      leave(row)
+      kept[#kept + 1] = row
+    end
+  end
+  save_cursors(prefix, name, kept)
+  return kept
 end`;

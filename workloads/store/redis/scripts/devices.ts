@@ -1,7 +1,10 @@
 // Devices: registration, the list of an account, tokens, closing; and idempotency keys. A registration touches three places
 // (account, device, token), so it is three steps; what a crash between them leaves is put right by the checks of ../devices.ts.
-import { ROUTE_READ, ROUTE_WRITE } from './device-lib.ts';
+import { CURSORS } from './cursor-lib.ts';
+import { FORGET, ROUTE_READ, ROUTE_WRITE } from './device-lib.ts';
+import { LEDGER } from './outcome-lib.ts';
 import { aScript, COMMON } from './script.ts';
+import { STREAM_READ } from './stream-lib.ts';
 import { CLOSED_DEVICE_MS } from '../../store-limits.ts';
 
 /** Key: the prefix of the account. Arguments: name of the account, device, most devices. Reply: 1, or 0 when full. */
@@ -49,22 +52,22 @@ return for_each(1, function(prefix, a)
 end)`,
 );
 
-/** Key: the prefix of the device. Arguments: name, account. Reply: the account it had before, or ''. */
+const DEVICE_LIB = [COMMON, LEDGER, STREAM_READ, ROUTE_READ, ROUTE_WRITE, CURSORS, FORGET] as const;
+
+/** Key: the prefix of the device. Arguments: name, account. Reply: {the account it had before or '', rows to be left (../subscriptions.ts)}. */
 export const ENTER_DEVICE = aScript(
   'enter-device',
   { flags: '', itemsMax: 16 },
-  COMMON,
-  ROUTE_READ,
-  ROUTE_WRITE,
+  ...DEVICE_LIB,
   `
-return for_each(2, function(prefix, a)
+return counting(for_each(2, function(prefix, a)
   local name, account = ARGV[a], ARGV[a + 1]
   local row = load_row(prefix, name)
-  if row and row[ACCOUNT] == account then return '' end
-  local before = ''
+  if row and row[ACCOUNT] == account then return { '', {} } end
+  local before, leaving = '', nil
   if row then
     before = row[ACCOUNT]
-    forget_belongings(prefix, name)
+    leaving = forget_belongings(prefix, name)
     drop_route(prefix, row)
     row[ACCOUNT], row[GENERATION], row[REVOKED] = account, row[GENERATION] + 1, time_ms()
   else
@@ -72,30 +75,29 @@ return for_each(2, function(prefix, a)
     local kept = closed and unpack_row(closed) or { 0, 0 }
     call('DEL', prefix .. 'z' .. name)
     row = { account, kept[1], kept[2], 0, 0 }
+    leaving = load_cursors(prefix, name)
   end
   save_row(prefix, name, row)
-  return before
-end)`,
+  return { before, leaving }
+end))`,
 );
 
-/** Key: the prefix of the device. Argument: name. Reply: the account it had, or nil. */
+/** Key: the prefix of the device. Argument: name. Reply: {the account it had, rows to be left}, or nil. */
 export const CLOSE_DEVICE = aScript(
   'close-device',
   { flags: 'allow-oom', itemsMax: 16 },
-  COMMON,
-  ROUTE_READ,
-  ROUTE_WRITE,
+  ...DEVICE_LIB,
   `
-return for_each(1, function(prefix, a)
+return counting(for_each(1, function(prefix, a)
   local name = ARGV[a]
   local row = load_row(prefix, name)
   if not row then return false end
-  forget_belongings(prefix, name)
+  local leaving = forget_belongings(prefix, name)
   drop_route(prefix, row)
   call('HDEL', prefix .. 'd', name)
   call('SET', prefix .. 'z' .. name, pack_row({ row[GENERATION] + 1, time_ms() }), 'PX', ${CLOSED_DEVICE_MS})
-  return row[ACCOUNT]
-end)`,
+  return { row[ACCOUNT], leaving }
+end))`,
 );
 
 /** Key: the token's. Arguments: account, device, expires at. */

@@ -75,3 +75,52 @@ return for_each(0, function(key)
   return 1
 end)`,
 );
+
+const ROLE_LEASE = `
+local now = time_ms()
+local function drop_past(key)
+  local rows = call('HGETALL', key)
+  for i = 1, #rows, 2 do
+    if unpack_row(rows[i + 1])[3] <= now then call('HDEL', key, rows[i]) end
+  end
+end`;
+
+/** Leases of a role, a hash boot id → {name, link address, expires at}. Arguments: boot id, name, link address, ttl. */
+export const RENEW_ROLE_LEASE = aScript(
+  'renew-role-lease',
+  { flags: '', itemsMax: 8 },
+  COMMON,
+  ROLE_LEASE,
+  `
+return for_each(4, function(key, a)
+  drop_past(key)
+  call('HSET', key, ARGV[a], pack_row({ ARGV[a + 1], ARGV[a + 2], now + ARGV[a + 3] }))
+  return 1
+end)`,
+);
+
+/** Argument: boot id. */
+export const DROP_ROLE_LEASE = aScript(
+  'drop-role-lease',
+  { flags: 'allow-oom', itemsMax: 8 },
+  COMMON,
+  `
+return for_each(1, function(key, a) return call('HDEL', key, ARGV[a]) end)`,
+);
+
+/** Reply: {{boot id, name, link address}, …} of the leases that have not run out. */
+export const ROLE_LEASES_NOW = aScript(
+  'role-leases',
+  { flags: 'no-writes', itemsMax: 4 },
+  COMMON,
+  ROLE_LEASE,
+  `
+return for_each(0, function(key)
+  local live, rows = {}, call('HGETALL', key)
+  for i = 1, #rows, 2 do
+    local lease = unpack_row(rows[i + 1])
+    if lease[3] > now then live[#live + 1] = { rows[i], lease[1], lease[2] } end
+  end
+  return live
+end)`,
+);

@@ -65,7 +65,7 @@ local function collect(m, entries, above, max)
       local offset, expires = header(entry)
       if expires == 0 or expires > now then
         if #got == 0 then last = epoch_end(m, epoch_index(m[HIST], offset)) end
-        bytes = bytes + #entry - HEAD_BYTES
+        bytes = bytes + record_bytes(entry)
         if #got > 0 and (#got >= max or bytes > BYTES_MAX or offset > last) then return got, 0 end
         got[#got + 1] = entry
       end

@@ -1,4 +1,5 @@
 // Sessions and routes: open by compare-and-set of the generation, close by compare, look up, count, sweep (R7, R8).
+import { CURSORS } from './cursor-lib.ts';
 import { ROUTE_READ, ROUTE_WRITE } from './device-lib.ts';
 import { aScript, COMMON } from './script.ts';
 import { STREAM_READ } from './stream-lib.ts';
@@ -8,7 +9,8 @@ export const OPEN_REFUSALS = { 1: 'ticket-stale', 2: 'revoked', 3: 'device-unkno
 
 /**
  * Key: the prefix. Arguments: name, account, generation expected ('' for any), permitted at, gateway, boot id.
- * Reply: {generation, replaced route or false, {lane letter, epoch, head, settled, …}, {topic, epoch, offset, …}} or a refusal.
+ * Reply: {generation, replaced route or false, {{lane letter, epoch, head, settled, held, attempts, of which offset}, …}, rows of topics
+ * (cursor-lib.ts)} or a refusal.
  */
 export const OPEN_SESSION = aScript(
   'open-session',
@@ -17,15 +19,20 @@ export const OPEN_SESSION = aScript(
   STREAM_READ,
   ROUTE_READ,
   ROUTE_WRITE,
+  CURSORS,
   `
 local TICKET_STALE, IS_REVOKED, DEVICE_UNKNOWN = 1, 2, 3
 local now = time_ms()
 local function lanes_of(prefix, name)
   local lanes = {}
   for _, letter in ipairs({ 'h', 'n', 'l' }) do
-    local m = load_meta(prefix .. 'm' .. letter .. '/' .. name)
-    if m then
-      for _, value in ipairs({ letter, present_epoch(m), m[HEAD], m[FLOOR] }) do lanes[#lanes + 1] = value end
+    local stream = letter .. '/' .. name
+    local held = call('HMGET', prefix .. 'm' .. stream, 'm', 'a')
+    if held[1] then
+      local m, tried = unpack_row(held[1]), held[2] and unpack_row(held[2])
+      -- Attempts go with their entry.
+      if not tried or not find(m, prefix .. 'e' .. stream, tried[1]) then tried = { 0, 0 } end
+      lanes[#lanes + 1] = { letter, present_epoch(m), m[HEAD], m[FLOOR], m[HELD], tried[2], tried[1] }
     end
   end
   return lanes
@@ -44,8 +51,7 @@ return for_each(6, function(prefix, a)
   row[GENERATION] = row[GENERATION] + 1
   set_route(prefix, row, ARGV[a + 4], ARGV[a + 5], now)
   save_row(prefix, name, row)
-  local topics = call('HGET', prefix .. 'u', name)
-  return { row[GENERATION], replaced, lanes_of(prefix, name), topics and unpack_row(topics) or {} }
+  return { row[GENERATION], replaced, lanes_of(prefix, name), load_cursors(prefix, name) }
 end)`,
 );
 

@@ -1,10 +1,13 @@
-// Settling: a device's cursor goes up and entries at or under it go (R4, R8); and the sweep of what expired.
+// Settling: a device's cursor goes up and entries at or under it end (R4, R8); single entries end anywhere; and the sweep of what
+// expired. What became of each is remembered with its message id, and counted, in the same step.
+import { letterWriteLua } from './dead-letter-lib.ts';
+import { SEEN_READ } from './outcome-lib.ts';
 import { aScript, COMMON } from './script.ts';
 import type { Script } from './script.ts';
 import { STREAM_READ, streamWriteLua } from './stream-lib.ts';
 import type { StoreLimits } from '../../store-limits.ts';
 
-/** Key: the stream's meta. Arguments: epoch, offset, generation. Reply: 1 when it counted, else 0. */
+/** Key: the stream's meta. Arguments: epoch, offset, generation, gateway. Reply: 0 (does not count), 1, or message ids satisfied by any. */
 export function settleScript(limits: StoreLimits): Script {
   return aScript(
     'settle',
@@ -13,20 +16,33 @@ export function settleScript(limits: StoreLimits): Script {
     STREAM_READ,
     streamWriteLua(limits),
     `
-local function drop_up_to(m, prefix, stream, offset)
-  local entries = prefix .. 'e' .. stream
-  if offset >= m[LAST] then
-    if m[HELD] > 0 then call('DEL', entries) end
-    m[HELD] = 0
-  else
-    for _, entry in ipairs(call('LPOP', entries, index_above(m, entries, offset)) or {}) do
-      m[HELD] = m[HELD] - 1
-      m[BYTES] = m[BYTES] - (#entry - HEAD_BYTES)
+local now = time_ms()
+-- Ends the entries up to an offset; answers ids of those that settle others.
+local function end_up_to(m, prefix, stream, offset, gateway, fields)
+  local entries, satisfied, acked, expired = prefix .. 'e' .. stream, 1, 0, 0
+  local popped = call('LPOP', entries, offset >= m[LAST] and m[HELD] or index_above(m, entries, offset))
+  for _, entry in ipairs(popped or {}) do
+    local _, expires = header(entry)
+    m[HELD] = m[HELD] - 1
+    m[BYTES] = m[BYTES] - record_bytes(entry)
+    if is_expired(expires, now) then
+      expired = expired + 1
+      end_entry(fields, entry, EXPIRED, now, '')
+    else
+      acked = acked + 1
+      end_entry(fields, entry, ACKED, now, gateway)
+      if is_satisfied_by_any(entry) then
+        if satisfied == 1 then satisfied = {} end
+        satisfied[#satisfied + 1] = id_of(entry)
+      end
     end
   end
   reset_first(m, entries)
+  count(app_of(stream), ACKED, acked)
+  count(app_of(stream), EXPIRED, expired)
+  return satisfied
 end
-return for_each(3, function(key, a)
+return counting(for_each(4, function(key, a)
   local prefix, stream = split(key)
   local row = call('HGET', prefix .. 'd', string.sub(stream, 3))
   if not row or unpack_row(row)[2] ~= tonumber(ARGV[a + 2]) then return 0 end
@@ -35,55 +51,79 @@ return for_each(3, function(key, a)
   if not i or offset > epoch_end(m, i) then return 0 end
   if offset <= m[FLOOR] then return 1 end
   m[FLOOR] = offset
-  if m[HELD] > 0 and offset >= m[FIRST] then drop_up_to(m, prefix, stream, offset) end
-  save_meta(key, m)
-  return 1
-end)`,
+  local fields, satisfied = {}, 1
+  if m[HELD] > 0 and offset >= m[FIRST] then satisfied = end_up_to(m, prefix, stream, offset, ARGV[a + 3], fields) end
+  save_meta(key, m, fields)
+  return satisfied
+end))`,
   );
 }
 
-/** Key: `{bucket}c`. Reply: how many streams of the bucket are due, at most 100 for each shard. */
-export const COUNT_DUE = aScript(
-  'count-due',
-  { flags: 'no-writes', itemsMax: 128 },
-  COMMON,
-  `
-local now = time_ms()
-return for_each(0, function(key)
-  local due = 0
-  for shard = 0, 3 do
-    due = due + #call('ZRANGEBYSCORE', string.sub(key, 1, -2) .. shard .. 'x', '-inf', now, 'LIMIT', 0, 100)
-  end
-  return due
-end)`,
-);
+/** Replies of the script below that are not {epoch, offset, id or ''}; a letter: it had ended so. */
+export const ENTRY_UNKNOWN = 0;
+export const ENTRY_STALE = 1;
 
-/** Key: `{bucket}c`. Argument: most entries. Reply: entries dropped. */
-export function sweepExpiredScript(limits: StoreLimits): Script {
+/**
+ * Key: the stream's meta. Arguments: message id or '', epoch, offset, letter of the state, generation or '', gateway, reason, attempts,
+ * 1 when a dead letter is set aside.
+ */
+export function settleEntryScript(limits: StoreLimits): Script {
   return aScript(
-    'sweep-expired',
-    { flags: 'allow-oom', itemsMax: 1 },
+    'settle-entry',
+    { flags: 'allow-oom', itemsMax: 16 },
     COMMON,
     STREAM_READ,
     streamWriteLua(limits),
+    SEEN_READ,
+    letterWriteLua(limits),
     `
+local UNKNOWN, STALE = ${ENTRY_UNKNOWN}, ${ENTRY_STALE}
 local now = time_ms()
-return for_each(1, function(key, a)
-  local dropped, limit = 0, tonumber(ARGV[a])
-  for shard = 0, 3 do
-    local prefix = string.sub(key, 1, -2) .. shard
-    for _, stream in ipairs(call('ZRANGEBYSCORE', prefix .. 'x', '-inf', now, 'LIMIT', 0, 100)) do
-      if dropped >= limit then return dropped end
-      local m = load_meta(prefix .. 'm' .. stream)
-      if m then
-        dropped = dropped + drop_due(prefix, stream, m, now, limit - dropped)
-        save_meta(prefix .. 'm' .. stream, m)
-      else
-        call('ZREM', prefix .. 'x', stream)
-      end
+-- The letter of an entry that was at an offset and has ended. Cost: one look at all ids; only asked when it is not held.
+local function letter_at(key, offset)
+  local fields = call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    if #fields[i] == 26 then
+      local at, _, letter = parse_seen(fields[i + 1])
+      if at == offset and letter ~= '' then return letter end
     end
   end
-  return dropped
-end)`,
+  return UNKNOWN
+end
+-- Its offset; or nothing and what to answer.
+local function offset_asked(key, m, a, seen)
+  if ARGV[a] ~= '' then
+    if not seen then return nil, UNKNOWN end
+    local offset, _, letter = parse_seen(seen)
+    if letter ~= '' then return nil, letter end
+    return offset
+  end
+  local offset, i = tonumber(ARGV[a + 2]), index_of_epoch(m[HIST], ARGV[a + 1])
+  if not i or epoch_index(m[HIST], offset) ~= i or offset > m[HEAD] then return nil, UNKNOWN end
+  return offset
+end
+return counting(for_each(9, function(key, a)
+  local prefix, stream = split(key)
+  local packed = call('HGET', prefix .. 'd', string.sub(stream, 3))
+  local row = packed and unpack_row(packed)
+  if ARGV[a + 4] ~= '' and (not row or row[2] ~= tonumber(ARGV[a + 4])) then return STALE end
+  local held = call('HMGET', key, 'm', ARGV[a])
+  if not row or not held[1] then return UNKNOWN end
+  local m, entries, letter = unpack_row(held[1]), prefix .. 'e' .. stream, ARGV[a + 3]
+  local offset, answer = offset_asked(key, m, a, held[2])
+  if not offset then return answer end
+  local index, entry = find(m, entries, offset)
+  if not entry then return letter_at(key, offset) end
+  local fields, epoch = {}, m[HIST][epoch_index(m[HIST], offset)]
+  if letter == DEAD then
+    local about = { row[1], id_of(entry), ARGV[a + 6], tonumber(ARGV[a + 7]), now, tonumber(ARGV[a + 8]) }
+    put_letter_of(prefix, stream, epoch, offset, about, string.sub(entry, record_at(entry)))
+  end
+  end_entry(fields, entry, letter, now, ARGV[a + 5])
+  remove_at(m, entries, index, entry)
+  save_meta(key, m, fields)
+  count(app_of(stream), letter, 1)
+  return { epoch, offset, letter == ACKED and is_satisfied_by_any(entry) and id_of(entry) or '' }
+end))`,
   );
 }

@@ -1,13 +1,19 @@
-// Lua shared by the scripts about streams: how the meta is packed, where entries are, how old ones go.
-// A stream's hash: 'm' → its meta, and each message id seen → its offset (':' and the offset before it, unless that is one less).
-// Meta, packed by cmsgpack: {history {epoch, first, …}, life, head, floor, held, bytes, first, last, due (s), ids, mark at, mark}.
-// The mark: ids up to that offset were there at that time, and go one window later. A meta of up to 64 bytes keeps the hash compact.
-// An entry: offset, expires at, appended at (6 bytes each, little endian), then the record. History, floor: see ../../epochs.ts.
+// Lua shared by the scripts about streams: how the meta is packed, where entries are, how they end.
+// A stream's hash: 'm' → its meta, each message id seen → what is known of it (outcome-lib.ts), '=' and a collapse key → the offset of
+// its newest entry, 'a' → attempts. Meta, packed by cmsgpack: {history {epoch, first, …}, life, head, floor, held, bytes, first, last,
+// due (s), ids, mark at, mark}. The mark: ids up to that offset were there at that time, and go one window later, unless a device
+// waits for their entry. A meta of up to 64 bytes keeps the hash compact. History, floor: see ../../epochs.ts.
+// An entry: offset, expires at, appended at, offset before (6 bytes each, little endian), 26 or 0: the length of the id that follows
+// where the record does not have it in its place, then the record.
+import { LEDGER, OUTCOMES } from './outcome-lib.ts';
 import type { StoreLimits } from '../../store-limits.ts';
+
+/** Bytes of an entry before the id, if it has one, and the record. */
+export const ENTRY_HEADER_BYTES = 25;
 
 /** Reading a stream: its keys, its meta, the place of an offset in its list. */
 export const STREAM_READ = `
-local HEAD_BYTES = 18
+local HEAD_BYTES = ${ENTRY_HEADER_BYTES}
 local HIST, LIFE, HEAD, FLOOR, HELD, BYTES, FIRST, LAST, DUE, IDS, MARK_AT, MARK = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 local function split(key)
   local m = string.find(key, 'm', 4, true)
@@ -31,7 +37,9 @@ end
 local function index_of_epoch(hist, epoch)
   for i = 1, #hist, 2 do if hist[i] == epoch then return i end end
 end
-local function header(entry) return struct.unpack('<I6I6I6', entry) end
+local function header(entry) return struct.unpack('<I6I6I6I6B', entry) end
+local function offset_of(entry) return (struct.unpack('<I6', entry)) end
+local function record_bytes(entry) return #entry - HEAD_BYTES - string.byte(entry, HEAD_BYTES) end
 -- The list index of the first entry above an offset; a search only where holes are.
 local function index_above(m, entries, offset)
   if offset < m[FIRST] then return 0 end
@@ -39,32 +47,95 @@ local function index_above(m, entries, offset)
   local low, high = 0, m[HELD]
   while low < high do
     local middle = floor((low + high) / 2)
-    if header(call('LINDEX', entries, middle)) > offset then high = middle else low = middle + 1 end
+    if offset_of(call('LINDEX', entries, middle)) > offset then high = middle else low = middle + 1 end
   end
   return low
+end
+-- The list index of the entry at an offset, and the entry; nothing when it is not held.
+local function find(m, entries, offset)
+  if m[HELD] == 0 or offset < m[FIRST] or offset > m[LAST] then return end
+  local index = index_above(m, entries, offset - 1)
+  local entry = call('LINDEX', entries, index)
+  if entry and offset_of(entry) == offset then return index, entry end
 end`;
+
+/** Forgetting message ids by a window of entries and by one of time. */
+function windowLua(limits: StoreLimits): string {
+  return `
+local IDS_MS = ${limits.duplicateWindowMs}
+-- Forgets message ids up to an offset, and collapse keys without an entry.
+local function forget_ids(key, m, up_to)
+  local gone, kept, fields = {}, 0, call('HGETALL', key)
+  for i = 1, #fields, 2 do
+    local field = fields[i]
+    if string.byte(field) == 61 then
+      if m[HELD] == 0 or tonumber(fields[i + 1]) < m[FIRST] then gone[#gone + 1] = field end
+    elseif #field > 1 then
+      if tonumber(string.match(fields[i + 1], '^%d+')) <= up_to then gone[#gone + 1] = field else kept = kept + 1 end
+    end
+  end
+  for i = 1, #gone, 1000 do call('HDEL', key, unpack(gone, i, math.min(i + 999, #gone))) end
+  m[IDS] = kept
+end
+-- A window of time has passed since the mark: what was there then is forgotten unless a device still waits for it, what is there now
+-- is marked.
+local function move_mark(key, m, now)
+  local _, stream = split(key)
+  local waits = m[HELD] > 0 and not is_topic(stream)
+  if m[MARK] > 0 then forget_ids(key, m, waits and math.min(m[MARK], m[FIRST] - 1) or m[MARK]) end
+  m[MARK_AT], m[MARK] = now, m[HEAD]
+end`;
+}
 
 /** Changing a stream: dropping its oldest entries, what expired, and keeping the time index. */
 export function streamWriteLua(limits: StoreLimits): string {
-  return `
-local AGE_MS, IDS_MS = ${limits.topicStreamAgeMs}, ${limits.duplicateWindowMs}
-local function save_meta(key, m) call('HSET', key, 'm', pack_row(m)) end
+  return `${LEDGER}${OUTCOMES}${windowLua(limits)}
+local AGE_MS = ${limits.topicStreamAgeMs}
+-- Writes the meta, and fields (field, value, …) with it.
+local function save_meta(key, m, fields)
+  if not fields or #fields <= 1000 then return call('HSET', key, 'm', pack_row(m), unpack(fields or {})) end
+  for i = 1, #fields, 1000 do call('HSET', key, unpack(fields, i, math.min(i + 999, #fields))) end
+  call('HSET', key, 'm', pack_row(m))
+end
 -- After entries were dropped from the start.
 local function reset_first(m, entries)
   if m[HELD] == 0 then
     m[FIRST], m[LAST], m[BYTES] = 0, 0, 0
   else
-    m[FIRST] = header(call('LINDEX', entries, 0))
+    m[FIRST] = offset_of(call('LINDEX', entries, 0))
   end
 end
 local function is_expired(expires, now) return expires > 0 and expires <= now end
+-- Takes the entry at an index out of a device's list.
+local function remove_at(m, entries, index, entry)
+  if index == 0 then
+    call('LPOP', entries)
+  elseif index == m[HELD] - 1 then
+    call('RPOP', entries)
+  else
+    call('LSET', entries, index, 'x')
+    call('LREM', entries, index * 2 < m[HELD] and 1 or -1, 'x')
+  end
+  m[HELD] = m[HELD] - 1
+  m[BYTES] = m[BYTES] - record_bytes(entry)
+  if index == 0 or m[HELD] == 0 then
+    reset_first(m, entries)
+  elseif index == m[HELD] then
+    m[LAST] = offset_of(call('LINDEX', entries, -1))
+  end
+end
 -- Drops the oldest entry; one of a topic that had not expired is lost to readers, which the floor says.
-local function drop_oldest(m, entries, topic, now)
+local function drop_oldest(m, entries, stream, now, fields)
   local entry = call('LPOP', entries)
   local offset, expires = header(entry)
   m[HELD] = m[HELD] - 1
-  m[BYTES] = m[BYTES] - (#entry - HEAD_BYTES)
-  if topic and not is_expired(expires, now) then m[FLOOR] = offset end
+  m[BYTES] = m[BYTES] - record_bytes(entry)
+  if not is_topic(stream) then
+    end_entry(fields, entry, EXPIRED, now, '')
+    count(app_of(stream), EXPIRED, 1)
+  elseif not is_expired(expires, now) then
+    m[FLOOR] = offset
+  end
 end
 local function due_of(expires, appended, topic)
   if not topic then return expires end
@@ -81,61 +152,56 @@ local function index_due(prefix, stream, m, due)
   end
 end
 local function is_due(m, now) return m[DUE] > 0 and m[DUE] * 1000 <= now end
--- Forgets the message ids up to an offset.
-local function forget_ids(key, m, up_to)
-  local gone, fields = {}, call('HGETALL', key)
-  for i = 1, #fields, 2 do
-    if fields[i] ~= 'm' and tonumber(string.match(fields[i + 1], '^%d+')) <= up_to then gone[#gone + 1] = fields[i] end
-  end
-  for i = 1, #gone, 1000 do call('HDEL', key, unpack(gone, i, math.min(i + 999, #gone))) end
-  m[IDS] = m[IDS] - #gone
-end
--- A window of time has passed since the mark: what was there then is forgotten, what is there now is marked.
-local function move_mark(key, m, now)
-  if m[MARK] > 0 then forget_ids(key, m, m[MARK]) end
-  m[MARK_AT], m[MARK] = now, m[HEAD]
-end
 local function unindex(prefix, stream, m)
   if m[DUE] > 0 then
     m[DUE] = 0
     call('ZREM', prefix .. 'x', stream)
   end
 end
--- Drops up to 'limit' entries that are due: the oldest first, then, in a device's stream, from the middle. Old ids go with them.
-local function drop_due(prefix, stream, m, now, limit)
+-- Takes up to 'limit' expired entries out of the middle of a device's list; answers how many, and when the next is due.
+local function drop_from_middle(m, entries, stream, now, limit, fields)
+  local kept, bytes, gone, next_due = {}, 0, 0, 0
+  for _, entry in ipairs(call('LRANGE', entries, 0, -1)) do
+    local _, expires = header(entry)
+    if is_expired(expires, now) and gone < limit then
+      gone = gone + 1
+      end_entry(fields, entry, EXPIRED, now, '')
+    else
+      kept[#kept + 1] = entry
+      bytes = bytes + record_bytes(entry)
+      if expires > 0 and (next_due == 0 or expires < next_due) then next_due = expires end
+    end
+  end
+  if gone > 0 then
+    call('DEL', entries)
+    for i = 1, #kept, 500 do call('RPUSH', entries, unpack(kept, i, math.min(i + 499, #kept))) end
+    m[HELD], m[BYTES] = #kept, bytes
+    count(app_of(stream), EXPIRED, gone)
+  end
+  return gone, next_due
+end
+-- Drops up to 'limit' entries that are due: the oldest first, then, in a device's stream, from the middle. Old ids go with them. What
+-- became of them is added to 'fields', for save_meta.
+local function drop_due(prefix, stream, m, now, limit, fields)
   if m[IDS] > 0 and now - m[MARK_AT] >= IDS_MS then move_mark(prefix .. 'm' .. stream, m, now) end
-  local entries, topic, dropped = prefix .. 'e' .. stream, is_topic(stream), 0
+  local entries, topic, dropped, next_due = prefix .. 'e' .. stream, is_topic(stream), 0, 0
   while m[HELD] > 0 and dropped < limit do
     local _, expires, appended = header(call('LINDEX', entries, 0))
     local due = due_of(expires, appended, topic)
     if due == 0 or due > now then break end
-    drop_oldest(m, entries, topic, now)
+    drop_oldest(m, entries, stream, now, fields)
     dropped = dropped + 1
   end
-  local next_due = 0
   if m[HELD] > 0 and topic then
     local _, expires, appended = header(call('LINDEX', entries, 0))
     next_due = due_of(expires, appended, true)
   elseif m[HELD] > 0 then
-    local kept, all, bytes, gone = {}, call('LRANGE', entries, 0, -1), 0, 0
-    for _, entry in ipairs(all) do
-      local _, expires = header(entry)
-      if is_expired(expires, now) and dropped + gone < limit then
-        gone = gone + 1
-      else
-        kept[#kept + 1] = entry
-        bytes = bytes + #entry - HEAD_BYTES
-        if expires > 0 and (next_due == 0 or expires < next_due) then next_due = expires end
-      end
-    end
-    if gone > 0 then
-      call('DEL', entries)
-      for i = 1, #kept, 500 do call('RPUSH', entries, unpack(kept, i, math.min(i + 499, #kept))) end
-      m[HELD], m[BYTES], dropped = #kept, bytes, dropped + gone
-    end
+    local gone
+    gone, next_due = drop_from_middle(m, entries, stream, now, limit - dropped, fields)
+    dropped = dropped + gone
   end
   reset_first(m, entries)
-  if m[HELD] > 0 then m[LAST] = header(call('LINDEX', entries, -1)) end
+  if m[HELD] > 0 then m[LAST] = offset_of(call('LINDEX', entries, -1)) end
   unindex(prefix, stream, m)
   index_due(prefix, stream, m, next_due)
   if m[IDS] > 0 then index_due(prefix, stream, m, m[MARK_AT] + IDS_MS) end
