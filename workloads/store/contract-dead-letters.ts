@@ -311,14 +311,14 @@ function boundsContract(subject: StoreSubject): void {
     }));
 
   test('letters are kept for their time and go in a sweep', () =>
-    withStore(subject, { deadLetterKeptMs: 700 }, async ({ store, advance }) => {
+    withStore(subject, { deadLetterKeptMs: 2500 }, async ({ store, advance }) => {
       await register(store, 'd1');
       await someDead(store, 'd1', ['a']);
-      await advance(400);
+      await advance(1300);
       await someDead(store, 'd1', ['b']);
       await store.sweepExpired(100);
       assert.equal(await store.countDeadLetters(APP), 2);
-      await advance(400);
+      await advance(1300);
       await store.sweepExpired(100);
       assert.deepEqual(
         (await all(store)).map((row) => bodyOf(row.record)),

@@ -44,8 +44,6 @@ export interface StoreSubject {
   readonly skip: string | null;
   /** What its StoreUnderTest has; tests that need another are not part of its suite. */
   readonly hooks: readonly ('crash' | 'checkpoint')[];
-  /** It has the whole port; without it the sections of what came later are not part of its suite. */
-  readonly complete?: boolean;
   open(limits?: Partial<StoreLimits>): Promise<StoreUnderTest>;
 }
 

@@ -16,5 +16,12 @@ export function parseLetterId(id: string): DeadDelivery | null {
   const parts = Buffer.from(id, 'base64url').toString().split(',');
   const [device, stream, epoch, offset] = parts;
   if (parts.length !== 4 || !/^[1-9]\d{0,15}$/.test(offset!)) return null;
-  return { device: device as DeviceId, stream: stream as StreamName, epoch: epoch as Epoch, offset: Number(offset) };
+  const delivery = {
+    device: device as DeviceId,
+    stream: stream as StreamName,
+    epoch: epoch as Epoch,
+    offset: Number(offset),
+  };
+  // Base64 has several spellings of the same bytes; one of them is the id.
+  return letterId(delivery) === id ? delivery : null;
 }

@@ -1,5 +1,6 @@
 // What is asked of one node in one tick: items gathered into calls of one script each, in the order asked. node.ts sends them in
-// one write. In a Cluster a call holds items of one bucket (one slot), else any.
+// one write. In a Cluster a call holds items of one bucket (one slot), unless it is a walk;
+// elsewhere any.
 import type { Script } from './scripts/script.ts';
 import type { Reply, Trip } from './trip.ts';
 
@@ -33,7 +34,7 @@ export class Batch {
   }
 
   add(item: Item): void {
-    const group = this.#byBucket ? `${item.script.name} ${item.bucket}` : item.script.name;
+    const group = this.#byBucket && !item.script.isWalk ? `${item.script.name} ${item.bucket}` : item.script.name;
     let call = this.#open.get(group);
     if (call === undefined || call.items.length >= item.script.itemsMax) {
       call = { script: item.script, items: [] };
@@ -51,9 +52,16 @@ export function encodeCall(
   by: string,
   shared: { readonly life: string; readonly epoch: string },
 ): (string | number | Buffer)[] {
-  const out: (string | number | Buffer)[] = [by, call.items.length];
-  for (const item of call.items) out.push(item.key);
-  out.push(shared.life, shared.epoch);
+  const out: (string | number | Buffer)[] = [by];
+  if (call.script.isWalk) {
+    // Redis is told one key, of a slot that the node has; the others are arguments.
+    out.push(1, call.items[0]!.key, shared.life, shared.epoch);
+    for (const item of call.items) out.push(item.key);
+  } else {
+    out.push(call.items.length);
+    for (const item of call.items) out.push(item.key);
+    out.push(shared.life, shared.epoch);
+  }
   for (const item of call.items) {
     for (const arg of item.args) out.push(arg instanceof Uint8Array ? asBuffer(arg) : arg);
   }

@@ -1,4 +1,5 @@
-// Records that many streams refer to, kept in the process for a while: they never change. Bounded by bytes; the one not asked for the
+// Records that many streams refer to, kept in the process for a while: they never change. Each until a
+// time, all bounded by bytes; the one not asked for the
 // longest goes first. messages.ts asks it before the store.
 
 /** What a kept record costs beside its bytes. */
@@ -6,7 +7,7 @@ const OVERHEAD_BYTES = 200;
 
 export class BodyCache {
   readonly #bytesMax: number;
-  readonly #records = new Map<string, Uint8Array>();
+  readonly #records = new Map<string, { readonly record: Uint8Array; readonly untilMs: number }>();
   #bytes = 0;
 
   constructor(bytesMax: number) {
@@ -17,24 +18,31 @@ export class BodyCache {
     return this.#bytes;
   }
 
-  get(key: string): Uint8Array | null {
-    const record = this.#records.get(key);
-    if (record === undefined) return null;
-    this.#records.delete(key);
-    this.#records.set(key, record);
-    return record;
+  get(key: string, nowMs: number): Uint8Array | null {
+    const kept = this.#records.get(key);
+    if (kept === undefined) return null;
+    this.#drop(key, kept.record);
+    if (kept.untilMs <= nowMs) return null;
+    this.#add(key, kept);
+    return kept.record;
   }
 
   /** Keeps a copy: `record` may be a part of a larger reply. One larger than all of the cache is not kept. */
-  put(key: string, record: Uint8Array): void {
-    const cost = record.length + OVERHEAD_BYTES;
-    if (cost > this.#bytesMax || this.#records.has(key)) return;
-    this.#records.set(key, Uint8Array.from(record));
-    this.#bytes += cost;
-    for (const [oldest, { length }] of this.#records) {
+  put(key: string, record: Uint8Array, untilMs: number): void {
+    if (record.length + OVERHEAD_BYTES > this.#bytesMax || this.#records.has(key)) return;
+    this.#add(key, { record: Uint8Array.from(record), untilMs });
+    for (const [oldest, kept] of this.#records) {
       if (this.#bytes <= this.#bytesMax) return;
-      this.#records.delete(oldest);
-      this.#bytes -= length + OVERHEAD_BYTES;
+      this.#drop(oldest, kept.record);
     }
+  }
+
+  #add(key: string, kept: { record: Uint8Array; untilMs: number }): void {
+    this.#records.set(key, kept);
+    this.#bytes += kept.record.length + OVERHEAD_BYTES;
+  }
+  #drop(key: string, record: Uint8Array): void {
+    this.#records.delete(key);
+    this.#bytes -= record.length + OVERHEAD_BYTES;
   }
 }

@@ -1,8 +1,12 @@
-// Opens Redis stores for the contract suite: a store of a server made empty, with real time.
+// Opens Redis stores for the contract suite: a store of a server made empty, with real time; and runs sections of it on a real Redis
+// or a real Cluster.
+import { copyFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe } from 'node:test';
 import { openRedisStore } from './redis-store.ts';
-import type { TestRedis } from './test-server.ts';
+import { redisMissing, startCluster, TestRedis, VOLATILE } from './test-server.ts';
 import { APP } from '../contract-subject.ts';
-import type { StoreUnderTest } from '../contract-subject.ts';
+import type { StoreSubject, StoreUnderTest } from '../contract-subject.ts';
 import type { Store } from '../port.ts';
 import type { StoreLimits } from '../store-limits.ts';
 import type { DeviceId } from '../../protocol/ids.ts';
@@ -42,4 +46,61 @@ export async function untilReachable(store: Store): Promise<void> {
       await wait(20);
     }
   }
+}
+
+type Sections = (subject: StoreSubject) => void;
+
+/** On a Redis that keeps nothing over a restart but a snapshot: falling back to it loses the tail. */
+export function onVolatileRedis(sections: Sections): void {
+  describe('redis', { skip: redisMissing() ?? false }, () => {
+    let redis: TestRedis;
+    before(async () => {
+      redis = await TestRedis.start(VOLATILE);
+    });
+    after(() => redis.remove());
+    sections({
+      name: 'redis without persistence',
+      skip: null,
+      hooks: ['checkpoint'],
+      open: async (limits) => withSnapshot(redis, await openEmpty([redis], redis.url, limits)),
+    });
+  });
+}
+
+function withSnapshot(redis: TestRedis, under: StoreUnderTest): StoreUnderTest {
+  const [file, backup] = [join(redis.dir, 'dump.rdb'), join(redis.dir, 'backup.rdb')];
+  return {
+    ...under,
+    async checkpoint() {
+      await redis.command('SAVE');
+      copyFileSync(file, backup);
+    },
+    async fallBack() {
+      await redis.kill();
+      copyFileSync(backup, file);
+      await redis.start();
+      await untilReachable(under.store);
+    },
+  };
+}
+
+/** On a Cluster of three masters. `more` declares tests of its own on it. */
+export function onCluster(
+  sections: Sections,
+  more?: (cluster: () => Awaited<ReturnType<typeof startCluster>>) => void,
+): void {
+  describe('redis cluster', { skip: redisMissing() ?? false }, () => {
+    let cluster: Awaited<ReturnType<typeof startCluster>>;
+    before(async () => {
+      cluster = await startCluster();
+    });
+    after(() => cluster.remove());
+    sections({
+      name: 'redis cluster',
+      skip: null,
+      hooks: [],
+      open: (limits) => openEmpty(cluster.masters, cluster.url, limits),
+    });
+    more?.(() => cluster);
+  });
 }

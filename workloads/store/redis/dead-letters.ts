@@ -18,8 +18,8 @@ import { askAll, askOne } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { bytesOf, listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
-import { decodeDeliveryId, encodeDeliveryId } from '../delivery-id.ts';
-import type { Delivery } from '../delivery-id.ts';
+import { letterId, parseLetterId } from '../letter-id.ts';
+import type { DeadDelivery } from '../letter-id.ts';
 import type { DeadLetter, DeadLetterAction, DeadLetterOutcome, Store } from '../port.ts';
 import type { StoreLimits } from '../store-limits.ts';
 import type { AccountId, AppId, MessageId } from '../../protocol/ids.ts';
@@ -72,7 +72,7 @@ export class RedisDeadLetters {
   }
 
   async get(app: AppId, id: string): Promise<DeadLetter | null> {
-    const delivery = decodeDeliveryId(id);
+    const delivery = parseLetterId(id);
     return delivery === null ? null : (await this.#lookUp(app, [delivery]))[0]!;
   }
 
@@ -127,7 +127,7 @@ export class RedisDeadLetters {
   }
 
   async change(app: AppId, changes: readonly Change[]): Promise<readonly DeadLetterOutcome[]> {
-    const deliveries = changes.map(({ id }) => decodeDeliveryId(id));
+    const deliveries = changes.map(({ id }) => parseLetterId(id));
     const whole = await this.#wholeRecords(app, changes, deliveries);
     const known = changes.flatMap((change, i) => {
       const delivery = deliveries[i] ?? null;
@@ -153,7 +153,7 @@ export class RedisDeadLetters {
   async #wholeRecords(
     app: AppId,
     changes: readonly Change[],
-    deliveries: readonly (Delivery | null)[],
+    deliveries: readonly (DeadDelivery | null)[],
   ): Promise<(Uint8Array | '' | null)[]> {
     const whole: (Uint8Array | '' | null)[] = changes.map(() => '');
     const redriven = deliveries.flatMap((delivery, i) => {
@@ -175,7 +175,7 @@ export class RedisDeadLetters {
     return whole;
   }
 
-  async #lookUp(app: AppId, deliveries: readonly Delivery[]): Promise<(DeadLetter | null)[]> {
+  async #lookUp(app: AppId, deliveries: readonly DeadDelivery[]): Promise<(DeadLetter | null)[]> {
     const asked = deliveries.map((delivery) => {
       const { bucket, key, name } = letterPlace(app, delivery);
       return { bucket, key, args: [name] };
@@ -190,23 +190,23 @@ export class RedisDeadLetters {
   }
 }
 
-function letterPlace(app: AppId, delivery: Delivery): { bucket: number; key: string; name: string } {
+function letterPlace(app: AppId, delivery: DeadDelivery): { bucket: number; key: string; name: string } {
   const { bucket } = devicePlace(app, delivery.device);
   const { device, stream, epoch, offset } = delivery;
   return { bucket, key: `{${bucket}}y`, name: `${app},${device},${stream},${epoch},${offset}` };
 }
 
 /** From a letter's name in Redis. */
-function deliveryOf(name: string): Delivery {
+function deliveryOf(name: string): DeadDelivery {
   const id = Buffer.from(name.slice(name.indexOf(',') + 1)).toString('base64url');
-  return decodeDeliveryId(id)!;
+  return parseLetterId(id)!;
 }
 
-function letterOf(app: AppId, delivery: Delivery, reply: Reply): DeadLetter {
+function letterOf(app: AppId, delivery: DeadDelivery, reply: Reply): DeadLetter {
   const [account, messageId, reason, attempts, atMs, aside, record] = listOf(reply);
   return {
     ...delivery,
-    id: encodeDeliveryId(delivery),
+    id: letterId(delivery),
     app,
     account: textOf(account) as AccountId,
     messageId: textOf(messageId) as MessageId,
@@ -218,7 +218,7 @@ function letterOf(app: AppId, delivery: Delivery, reply: Reply): DeadLetter {
   };
 }
 
-function changeOutcome({ device, stream }: Delivery, reply: Reply): DeadLetterOutcome {
+function changeOutcome({ device, stream }: DeadDelivery, reply: Reply): DeadLetterOutcome {
   if (reply === LETTER_UNKNOWN) return { kind: 'unknown' };
   if (reply === LETTER_CHANGED) return { kind: 'done', device, appended: null, record: null };
   const outcome = appendOutcome(typeof reply === 'number' ? reply - REDRIVE_REFUSED : reply);

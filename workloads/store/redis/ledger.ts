@@ -1,7 +1,7 @@
 // The ledger in Redis (R12): its counters summed over all buckets; and what waits, counted anew in slices from streams and rows, apart
 // from the counters. Called by redis-store.ts.
-import { allBuckets, SHARDS, streamKey } from './keys.ts';
-import { COUNT_HELD, COUNT_ROWS, READ_LEDGER } from './scripts/ledger.ts';
+import { allBuckets, streamKey } from './keys.ts';
+import { COUNT_HELD, COUNT_ROWS, READ_LEDGER, SHARDS_IN_USE } from './scripts/ledger.ts';
 import { HEADS } from './scripts/read.ts';
 import { LEDGER_LETTERS, UNTRACKED_LETTERS } from './scripts/outcome-lib.ts';
 import type { Script } from './scripts/script.ts';
@@ -12,10 +12,14 @@ import type { Reply } from './trip.ts';
 import type { Ledger } from '../port.ts';
 import type { AppId, TopicName } from '../../protocol/ids.ts';
 
-export const LEDGER_SCRIPTS = [COUNT_HELD, COUNT_ROWS, READ_LEDGER] as const;
+export const LEDGER_SCRIPTS = [COUNT_HELD, COUNT_ROWS, READ_LEDGER, SHARDS_IN_USE] as const;
 
 /** Prefixes walked at once: each slice holds its node for a fraction of a millisecond. */
-const WALK_WIDTH = 64;
+const WALK_WIDTH = 256;
+interface Prefix {
+  readonly bucket: number;
+  readonly key: string;
+}
 
 export async function readLedger(topology: Topology, app: AppId): Promise<Ledger> {
   const letters = [...Object.values(LEDGER_LETTERS), ...Object.values(UNTRACKED_LETTERS)];
@@ -38,10 +42,12 @@ export async function readLedger(topology: Topology, app: AppId): Promise<Ledger
 
 /** Entries held for the app's devices, and for each subscription what its topic has above the cursor. */
 export async function countWaiting(topology: Topology, app: AppId): Promise<number> {
+  const inUse = await prefixesInUse(topology);
   let held = 0;
-  await walk(topology, { script: COUNT_HELD, app }, ([entries]) => (held += numberOf(entries)));
+  const ofStreams = { script: COUNT_HELD, app, prefixes: inUse.devices };
+  await walk(topology, ofStreams, ([entries]) => (held += numberOf(entries)));
   const rows = new Map<TopicName, { count: number; offsets: number }>();
-  await walk(topology, { script: COUNT_ROWS, app }, (flat) => {
+  await walk(topology, { script: COUNT_ROWS, app, prefixes: inUse.rows }, (flat) => {
     for (let i = 0; i + 2 < flat.length; i += 3) {
       const topic = textOf(flat[i]) as TopicName;
       const sum = rows.get(topic) ?? { count: 0, offsets: 0 };
@@ -58,17 +64,26 @@ export async function countWaiting(topology: Topology, app: AppId): Promise<numb
   }, held);
 }
 
-/** Runs a script over the slices of every prefix: it takes an app and a cursor, and answers the next cursor ('0': done) first. */
+/** Prefixes that have devices, and those that have rows of subscriptions. */
+async function prefixesInUse(topology: Topology): Promise<{ devices: Prefix[]; rows: Prefix[] }> {
+  const asked = allBuckets().map((bucket) => ({ bucket, key: `{${bucket}}c`, args: [] }));
+  const replies = await askAll(topology, SHARDS_IN_USE, asked);
+  const of = (which: number): Prefix[] =>
+    replies.flatMap((reply, bucket) =>
+      Array.from(textOf(listOf(reply)[which]), (shard) => ({ bucket, key: `{${bucket}}${shard}` })),
+    );
+  return { devices: of(0), rows: of(1) };
+}
+
+/** Runs a script over the slices of prefixes: it takes an app and a cursor, and answers the next cursor ('0': done) first. */
 async function walk(
   topology: Topology,
-  what: { readonly script: Script; readonly app: AppId },
+  what: { readonly script: Script; readonly app: AppId; readonly prefixes: readonly Prefix[] },
   take: (rest: readonly Reply[]) => void,
 ): Promise<void> {
-  const todo = allBuckets().flatMap((bucket) =>
-    Array.from({ length: SHARDS }, (_, shard) => ({ bucket, key: `{${bucket}}${shard}`, cursor: '0' })),
-  );
+  const todo = what.prefixes.map((prefix) => ({ ...prefix, cursor: '0' }));
   while (todo.length > 0) {
-    const wave = todo.splice(0, WALK_WIDTH * 8);
+    const wave = todo.splice(0, WALK_WIDTH);
     const asked = wave.map(({ bucket, key, cursor }) => ({ bucket, key, args: [what.app, cursor] }));
     (await askAll(topology, what.script, asked)).forEach((reply, i) => {
       const [next, ...rest] = listOf(reply);

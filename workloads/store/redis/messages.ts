@@ -10,21 +10,26 @@ import type { Reply } from './trip.ts';
 import type { Message, MessageChange, MessageChunk, MessageState, MessageTarget } from '../port.ts';
 import type { AppId, MessageId } from '../../protocol/ids.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import { RECORD_HEADER_BYTES, recordExpiresAtMs } from '../../protocol/record.ts';
 import type { Lane } from '../../protocol/streams.ts';
+import type { Clock } from '../../runtime/clock.ts';
 
 export const MESSAGE_SCRIPTS = [CHANGE_MESSAGE, GET_BYTES, GET_MESSAGE, PUT_BYTES, PUT_MESSAGE] as const;
 
 /** Bodies kept in the process: about 250 of the largest, 30,000 of 100 bytes. */
 const BODIES_BYTES_MAX = 8 * 1024 * 1024;
+const BODIES_MS = 60_000;
 
 export class RedisMessages {
   readonly #topology: Topology;
   readonly #keptMs: number;
+  readonly #clock: Clock;
   readonly #bodies = new BodyCache(BODIES_BYTES_MAX);
 
-  constructor(topology: Topology, keptMs: number) {
+  constructor(topology: Topology, more: { readonly keptMs: number; readonly clock: Clock }) {
     this.#topology = topology;
-    this.#keptMs = keptMs;
+    this.#keptMs = more.keptMs;
+    this.#clock = more.clock;
   }
 
   /** Records and chunks are there before the message that promises them, or with it. */
@@ -68,7 +73,8 @@ export class RedisMessages {
   }
 
   async bodies(app: AppId, ids: readonly MessageId[]): Promise<readonly (Uint8Array | null)[]> {
-    const found = ids.map((id) => this.#bodies.get(`${app}/${id}`));
+    const nowMs = this.#clock.nowMs();
+    const found = ids.map((id) => this.#bodies.get(`${app}/${id}`, nowMs));
     const missing = ids.filter((_, i) => found[i] === null);
     const asked = missing.map((id) => ({ ...textKey('b', app, id), args: [] }));
     const replies = await askAll(this.#topology, GET_BYTES, asked);
@@ -77,10 +83,16 @@ export class RedisMessages {
       if (reply === null) return;
       const bytes = bytesOf(reply);
       read.set(missing[i]!, bytes);
-      this.#bodies.put(`${app}/${missing[i]!}`, bytes);
+      this.#bodies.put(`${app}/${missing[i]!}`, bytes, keptUntilMs(bytes, nowMs));
     });
     return ids.map((id, i) => found[i] ?? read.get(id) ?? null);
   }
+}
+
+/** A record that ran out is nobody's any more, in the process as in Redis. */
+function keptUntilMs(record: Uint8Array, nowMs: number): number {
+  const expiresAtMs = record.length < RECORD_HEADER_BYTES ? 0 : recordExpiresAtMs(record);
+  return expiresAtMs > 0 ? Math.min(expiresAtMs, nowMs + BODIES_MS) : nowMs + BODIES_MS;
 }
 
 function chunkKey(app: AppId, id: MessageId, index: number): { bucket: number; key: string } {

@@ -167,7 +167,7 @@ export class RedisNode {
     // These two say that nothing was done, so that asking again is no repetition.
     if (reason === 'NOSCRIPT' && verb === 'evalsha' && this.#state === 'ready')
       return this.#sendCall(call, 'eval', shared);
-    if (reason === 'MOVED' && call.items.every((item) => item.moves === 0)) {
+    if (isElsewhere(call, error) && call.items.every((item) => item.moves === 0)) {
       this.#done(call);
       return this.#options.onMoved(call.items.map((item) => ({ ...item, moves: item.moves + 1 })));
     }
@@ -286,4 +286,9 @@ export class RedisNode {
       work.then(resolve, reject).finally(cancel);
     });
   }
+}
+
+/** The slot of the call, or of one of a walk's keys, is at another node; nothing was done. */
+function isElsewhere(call: Call, error: Error): boolean {
+  return error.message.startsWith('MOVED ') || (call.script.isWalk && /non local key/.test(error.message));
 }

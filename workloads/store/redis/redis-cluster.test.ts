@@ -1,29 +1,16 @@
 // The store contract on a real Redis Cluster of three masters; and what only a Cluster does: a slot that moves, a master that dies.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { after, before, describe, test } from 'node:test';
-import { openAt, openEmpty, untilReachable } from './contract-setup.ts';
+import { test } from 'node:test';
+import { onCluster, openAt, openEmpty, untilReachable } from './contract-setup.ts';
 import { BUCKET_SLOTS, streamKey } from './keys.ts';
-import { redisMissing, startCluster } from './test-server.ts';
-import { storeContract } from '../contract.ts';
+import { streamsSections } from '../contract.ts';
 import { anAppend, appendAll, appended, texts, topic } from '../contract-subject.ts';
 import { StoreUnavailableError } from '../port.ts';
 
-describe('redis cluster', { skip: redisMissing() ?? false }, () => {
-  let cluster: Awaited<ReturnType<typeof startCluster>>;
-  before(async () => {
-    cluster = await startCluster();
-  });
-  after(() => cluster.remove());
-
-  storeContract({
-    name: 'redis cluster',
-    skip: null,
-    hooks: [],
-    open: (limits) => openEmpty(cluster.masters, cluster.url, limits),
-  });
-
+onCluster(streamsSections, (theCluster) => {
   test('buckets are spread over the masters, and hash as Redis does', async () => {
+    const cluster = theCluster();
     for (const bucket of [0, 1, 77, 4095]) {
       assert.equal(await cluster.masters[0]!.command('CLUSTER', 'KEYSLOT', `{${bucket}}`), BUCKET_SLOTS[bucket]);
     }
@@ -33,6 +20,7 @@ describe('redis cluster', { skip: redisMissing() ?? false }, () => {
   });
 
   test('a stream whose slot moved is found again, with its entries; its next append opens an epoch', async () => {
+    const cluster = theCluster();
     const { store, close } = await openEmpty(cluster.masters, cluster.url);
     const { epoch } = appended((await appendAll(store, topic('moving'), ['a']))[0]);
     const slot = `${BUCKET_SLOTS[streamKey(topic('moving')).bucket]!}`;
@@ -58,6 +46,7 @@ describe('redis cluster', { skip: redisMissing() ?? false }, () => {
   });
 
   test('a master that dies takes its slots with it and no others; back again, all is served', async () => {
+    const cluster = theCluster();
     const store = await openAt(cluster.url);
     const refs = Array.from({ length: 60 }, (_, i) => topic(`t${i}`));
     const dead = cluster.masters[2]!;

@@ -4,7 +4,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { openEmpty, untilReachable } from './contract-setup.ts';
 import { DURABLE, redisMissing, TestRedis } from './test-server.ts';
+import { endingsContract } from '../contract-endings.ts';
 import { epochsContract } from '../contract-epochs.ts';
+import { jobsContract } from '../contract-jobs.ts';
 import { anAppend, appended, topic } from '../contract-subject.ts';
 import type { StoreUnderTest } from '../contract-subject.ts';
 import type { StoreLimits } from '../store-limits.ts';
@@ -29,7 +31,10 @@ describe('redis with appendfsync always', { skip: redisMissing() ?? false }, () 
       },
     };
   }
-  epochsContract({ name: 'redis with appendfsync always', skip: null, hooks: ['crash'], open });
+  const subject = { name: 'redis with appendfsync always', skip: null, hooks: ['crash'], open } as const;
+  epochsContract(subject);
+  endingsContract(subject);
+  jobsContract(subject);
 
   test('killed three times under load, no acknowledged append is lost or doubled, and no epoch changes', async () => {
     const { store, crash, close } = await open();

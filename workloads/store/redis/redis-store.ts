@@ -17,6 +17,14 @@ import { RedisStreams, streamScripts } from './streams.ts';
 import * as subscriptions from './subscriptions.ts';
 import { sweepExpired, sweepScripts } from './sweep.ts';
 import type { Topology } from './topology.ts';
+import {
+  assertAppends,
+  assertChunks,
+  assertEntrySettles,
+  assertJobs,
+  assertPayload,
+  assertSubscriptions,
+} from '../assert.ts';
 import type * as port from '../port.ts';
 import { STORE_LIMITS } from '../store-limits.ts';
 import type { StoreLimits } from '../store-limits.ts';
@@ -64,7 +72,7 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
     topology.close();
     throw new StoreRefusedError(`store: ${trouble}`);
   }
-  const store = new RedisStore(topology, bounded, limits);
+  const store = new RedisStore(topology, bounded, { limits, clock });
   for (const warning of (await store.health()).warnings) log.warn({ warning }, 'store is not as it should be');
   return store;
 }
@@ -91,18 +99,19 @@ class RedisStore implements port.Store {
   readonly #letters: RedisDeadLetters;
   readonly #groups: RedisGroups;
 
-  constructor(topology: Topology, scripts: BoundedScripts, limits: StoreLimits) {
+  constructor(topology: Topology, scripts: BoundedScripts, { limits, clock }: { limits: StoreLimits; clock: Clock }) {
     this.#topology = topology;
     this.#scripts = scripts;
     this.#limits = limits;
     this.#streams = new RedisStreams(topology, scripts.streams);
     this.#outcomes = new RedisOutcomes(topology, scripts.outcomes);
-    this.#messages = new RedisMessages(topology, limits.messageKeptMs);
+    this.#messages = new RedisMessages(topology, { keptMs: limits.messageKeptMs, clock });
     this.#letters = new RedisDeadLetters(topology, scripts.letters, this.#messages);
     this.#groups = new RedisGroups(topology, scripts.groups);
   }
 
-  append(appends: readonly port.Append[]): Promise<readonly port.AppendOutcome[]> {
+  async append(appends: readonly port.Append[]): Promise<readonly port.AppendOutcome[]> {
+    assertAppends(appends);
     return this.#streams.append(appends);
   }
   heads(streams: readonly port.StreamRef[]): Promise<readonly port.StreamHead[]> {
@@ -114,7 +123,8 @@ class RedisStore implements port.Store {
   settle(settles: readonly port.Settle[]): Promise<readonly port.SettleOutcome[]> {
     return this.#streams.settle(settles);
   }
-  settleEntries(settles: readonly port.EntrySettle[]): Promise<readonly port.EntrySettleOutcome[]> {
+  async settleEntries(settles: readonly port.EntrySettle[]): Promise<readonly port.EntrySettleOutcome[]> {
+    assertEntrySettles(settles);
     return this.#outcomes.settleEntries(settles);
   }
   deliveryStates(
@@ -181,7 +191,12 @@ class RedisStore implements port.Store {
     return devices.accountDevices(this.#topology, app, account);
   }
 
-  subscribe(app: AppId, device: DeviceId, topics: readonly port.Subscription[]): Promise<readonly port.TopicCursor[]> {
+  async subscribe(
+    app: AppId,
+    device: DeviceId,
+    topics: readonly port.Subscription[],
+  ): Promise<readonly port.TopicCursor[]> {
+    assertSubscriptions(topics);
     return subscriptions.subscribe(this.#topology, { app, device }, topics);
   }
   unsubscribe(app: AppId, device: DeviceId, topics: readonly TopicName[]): Promise<void> {
@@ -203,7 +218,8 @@ class RedisStore implements port.Store {
     return devices.claimKey(this.#topology, at, { messageId, fingerprint });
   }
 
-  putMessages(messages: readonly port.Message[], chunks: readonly port.MessageChunk[]): Promise<void> {
+  async putMessages(messages: readonly port.Message[], chunks: readonly port.MessageChunk[]): Promise<void> {
+    assertChunks(chunks);
     return this.#messages.put(messages, chunks);
   }
   messages(app: AppId, ids: readonly MessageId[]): Promise<readonly (port.Message | null)[]> {
@@ -219,13 +235,15 @@ class RedisStore implements port.Store {
     return this.#messages.bodies(app, ids);
   }
 
-  putJobs(put: readonly port.Job[]): Promise<void> {
+  async putJobs(put: readonly port.Job[]): Promise<void> {
+    assertJobs(put);
     return jobs.putJobs(this.#topology, put);
   }
   claimJobs(limit: number, leaseMs: number): Promise<readonly port.Job[]> {
     return jobs.claimJobs(this.#topology, limit, leaseMs);
   }
-  delayJob(job: Pick<port.Job, 'id' | 'app'>, dueAtMs: number, payload?: Uint8Array): Promise<void> {
+  async delayJob(job: Pick<port.Job, 'id' | 'app'>, dueAtMs: number, payload?: Uint8Array): Promise<void> {
+    assertPayload(payload);
     return jobs.delayJob(this.#topology, job, { dueAtMs, payload });
   }
   finishJobs(finished: readonly Pick<port.Job, 'id' | 'app'>[]): Promise<void> {

@@ -22,7 +22,6 @@ storeContract({
   name: 'sqlite',
   skip: null,
   hooks: ['crash', 'checkpoint'],
-  complete: true,
   open(limits = {}) {
     const path = aFile();
     const clock = aManualClock();

@@ -1,7 +1,7 @@
 // Dead letters of a bucket (dead-letter-lib.ts): put, paged, counted, changed. A redrive appends to the device's stream in the same step.
 import { appendLua } from './append-lib.ts';
 import { LETTER_READ, letterWriteLua } from './dead-letter-lib.ts';
-import { aScript, COMMON } from './script.ts';
+import { aScript, aWalk, COMMON } from './script.ts';
 import type { Script } from './script.ts';
 import type { StoreLimits } from '../../store-limits.ts';
 
@@ -23,10 +23,9 @@ end)`,
 }
 
 /** Key: `{b}y`. Argument: app. Reply: how many it has. */
-export const COUNT_LETTERS = aScript(
+export const COUNT_LETTERS = aWalk(
   'count-letters',
-  { flags: 'no-writes', itemsMax: 128 },
-  COMMON,
+  128,
   `
 return for_each(1, function(key, a) return tonumber(call('HGET', key, '#' .. ARGV[a]) or 0) end)`,
 );
@@ -105,6 +104,9 @@ local function renamed(record, id, expires)
 end
 local function redrive(key, a, letter)
   local id, expires = ARGV[a + 3], tonumber(ARGV[a + 4])
+  local row = call('HGET', (split(ARGV[a + 2])) .. 'd', string.match(ARGV[a + 2], 'm./(.*)$'))
+  -- Another account on the device reads nothing of the one before.
+  if not row or unpack_row(row)[1] ~= letter[ACCOUNT_OF] then return REFUSED + DEVICE_UNKNOWN end
   local record = renamed(ARGV[a + 5] ~= '' and ARGV[a + 5] or letter[RECORD], id, expires)
   local reply = append(ARGV[a + 2], id, record, expires, '')
   if type(reply) == 'number' then return REFUSED + reply end

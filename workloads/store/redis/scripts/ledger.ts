@@ -1,12 +1,11 @@
 // Reading the ledger: its counters in a bucket, and what waits there counted anew from lists and rows, apart from the counters (R12).
 import { CURSORS } from './cursor-lib.ts';
-import { aScript, COMMON } from './script.ts';
+import { aWalk } from './script.ts';
 
 /** Key: `{b}l`. Arguments: app, letters. Reply: the counters. */
-export const READ_LEDGER = aScript(
+export const READ_LEDGER = aWalk(
   'read-ledger',
-  { flags: 'no-writes', itemsMax: 128 },
-  COMMON,
+  128,
   `
 return for_each(2, function(key, a)
   if call('EXISTS', key) == 0 then return {} end
@@ -18,11 +17,25 @@ return for_each(2, function(key, a)
 end)`,
 );
 
+/** Key: `{b}c`. Reply: {shards with devices, shards with rows}, each a text of digits. */
+export const SHARDS_IN_USE = aWalk(
+  'shards-in-use',
+  128,
+  `
+return for_each(0, function(key)
+  local bucket, devices, rows = string.sub(key, 1, -2), '', ''
+  for shard = 0, 3 do
+    if call('EXISTS', bucket .. shard .. 'd') == 1 then devices = devices .. shard end
+    if call('EXISTS', bucket .. shard .. 'u') == 1 then rows = rows .. shard end
+  end
+  return { devices, rows }
+end)`,
+);
+
 /** Key: a prefix. Arguments: app, cursor of the walk. Reply: {next cursor, entries held in streams of this slice's devices}. */
-export const COUNT_HELD = aScript(
+export const COUNT_HELD = aWalk(
   'count-held',
-  { flags: 'no-writes', itemsMax: 8 },
-  COMMON,
+  8,
   `
 return for_each(2, function(prefix, a)
   local slice = call('HSCAN', prefix .. 'd', ARGV[a + 1], 'COUNT', 100)
@@ -41,10 +54,9 @@ end)`,
  * Key: a prefix. Arguments: app, cursor of the walk. Reply: {next cursor, topic, rows, sum of their offsets, …} of this slice's devices.
  * Rows that stand or are to be left; those being entered are not there yet.
  */
-export const COUNT_ROWS = aScript(
+export const COUNT_ROWS = aWalk(
   'count-rows',
-  { flags: 'no-writes', itemsMax: 8 },
-  COMMON,
+  8,
   CURSORS,
   `
 return for_each(2, function(prefix, a)

@@ -1,7 +1,7 @@
 // Sessions and routes: open by compare-and-set of the generation, close by compare, look up, count, sweep (R7, R8).
 import { CURSORS } from './cursor-lib.ts';
 import { ROUTE_READ, ROUTE_WRITE } from './device-lib.ts';
-import { aScript, COMMON } from './script.ts';
+import { aScript, aWalk, COMMON } from './script.ts';
 import { STREAM_READ } from './stream-lib.ts';
 
 /** Answers of OPEN_SESSION that are not sessions. */
@@ -89,10 +89,9 @@ end)`,
 );
 
 /** Key: `{bucket}c`. Reply: {boot id, routes, …}. */
-export const COUNT_ROUTES = aScript(
+export const COUNT_ROUTES = aWalk(
   'count-routes',
-  { flags: 'no-writes', itemsMax: 128 },
-  COMMON,
+  128,
   `
 return for_each(0, function(key)
   local counts, rows = {}, call('HGETALL', key)

@@ -63,26 +63,26 @@ end`;
 function windowLua(limits: StoreLimits): string {
   return `
 local IDS_MS = ${limits.duplicateWindowMs}
--- Forgets message ids up to an offset, and collapse keys without an entry.
+-- Forgets message ids up to an offset, but those a device still waits for, and collapse keys without an entry.
 local function forget_ids(key, m, up_to)
+  local _, stream = split(key)
+  local forgotten = is_topic(stream) and '^%d+' or '^(%d+):?%d*%a'
   local gone, kept, fields = {}, 0, call('HGETALL', key)
   for i = 1, #fields, 2 do
     local field = fields[i]
     if string.byte(field) == 61 then
       if m[HELD] == 0 or tonumber(fields[i + 1]) < m[FIRST] then gone[#gone + 1] = field end
     elseif #field > 1 then
-      if tonumber(string.match(fields[i + 1], '^%d+')) <= up_to then gone[#gone + 1] = field else kept = kept + 1 end
+      local offset = string.match(fields[i + 1], forgotten)
+      if offset and tonumber(offset) <= up_to then gone[#gone + 1] = field else kept = kept + 1 end
     end
   end
   for i = 1, #gone, 1000 do call('HDEL', key, unpack(gone, i, math.min(i + 999, #gone))) end
   m[IDS] = kept
 end
--- A window of time has passed since the mark: what was there then is forgotten unless a device still waits for it, what is there now
--- is marked.
+-- A window of time has passed since the mark: what was there then is forgotten, what is there now is marked.
 local function move_mark(key, m, now)
-  local _, stream = split(key)
-  local waits = m[HELD] > 0 and not is_topic(stream)
-  if m[MARK] > 0 then forget_ids(key, m, waits and math.min(m[MARK], m[FIRST] - 1) or m[MARK]) end
+  if m[MARK] > 0 then forget_ids(key, m, m[MARK]) end
   m[MARK_AT], m[MARK] = now, m[HEAD]
 end`;
 }

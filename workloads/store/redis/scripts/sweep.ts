@@ -1,16 +1,15 @@
 // The sweep: what expired or is too old goes, bucket by bucket, by the time indexes: entries and message ids of streams, dead letters.
 import { letterWriteLua } from './dead-letter-lib.ts';
-import { aScript, COMMON } from './script.ts';
+import { aScript, aWalk, COMMON } from './script.ts';
 import type { Script } from './script.ts';
 import { STREAM_READ, streamWriteLua } from './stream-lib.ts';
 import type { StoreLimits } from '../../store-limits.ts';
 
 /** Key: `{bucket}c`. Reply: how many streams and letters of the bucket are due, at most 100 for each shard. */
 export function countDueScript(limits: StoreLimits): Script {
-  return aScript(
+  return aWalk(
     'count-due',
-    { flags: 'no-writes', itemsMax: 128 },
-    COMMON,
+    128,
     `
 local now = time_ms()
 return for_each(0, function(key)
