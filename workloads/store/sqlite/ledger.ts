@@ -27,7 +27,7 @@ export class SqliteLedger {
   readonly #counted = new Map<AppId, Counts>();
   readonly #add;
   readonly #find;
-  readonly #streamsAbove;
+  readonly #namesAbove;
   readonly #held;
   readonly #behind;
 
@@ -39,19 +39,19 @@ export class SqliteLedger {
       `INSERT INTO ledger (app, ${columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (app) DO UPDATE SET ${sums}`,
     );
     this.#find = prepare<Counts>(db, `SELECT ${columns} FROM ledger WHERE app = ?`);
-    this.#streamsAbove = prepare<{ last: number | null; n: number }>(
+    this.#namesAbove = prepare<{ last: string | null; n: number }>(
       db,
-      'SELECT max(id) AS last, count(*) AS n FROM (SELECT id FROM streams WHERE id > ? ORDER BY id LIMIT ?)',
+      'SELECT max(name) AS last, count(*) AS n FROM (SELECT name FROM streams WHERE app = ? AND name > ? ORDER BY name LIMIT ?)',
     );
     this.#held = prepare<{ n: number }>(
       db,
       `SELECT count(*) AS n FROM streams s JOIN entries e ON e.stream = s.id
-       WHERE s.id > ? AND s.id <= ? AND s.app = ? AND s.kind <> 'topic'`,
+       WHERE s.app = ? AND s.name > ? AND s.name <= ? AND s.kind <> 'topic'`,
     );
     this.#behind = prepare<{ n: number | null }>(
       db,
       `SELECT sum(t.head - s.offset) AS n FROM streams t JOIN subscriptions s ON s.app = t.app AND s.topic = t.name
-       WHERE t.id > ? AND t.id <= ? AND t.app = ? AND t.kind = 'topic' AND t.name <> '$all'`,
+       WHERE t.app = ? AND t.name > ? AND t.name <= ? AND t.kind = 'topic' AND t.name <> '$all'`,
     );
   }
 
@@ -81,11 +81,11 @@ export class SqliteLedger {
     return { ...counts, untracked: { accepted: all_accepted, acked: all_acked } };
   }
 
-  /** What waits in the next `limit` streams above `after`; `next` null: that was all. */
-  waitingAbove(app: AppId, after: number, limit: number): { waiting: number; next: number | null } {
-    const { last, n } = this.#streamsAbove.one(after, limit)!;
+  /** What waits in about `limit` streams of names above `after`; `next` null: that was all. */
+  waitingAbove(app: AppId, after: string, limit: number): { waiting: number; next: string | null } {
+    const { last, n } = this.#namesAbove.one(app, after, limit)!;
     if (last === null) return { waiting: 0, next: null };
-    const waiting = this.#held.one(after, last, app)!.n + (this.#behind.one(after, last, app)!.n ?? 0);
+    const waiting = this.#held.one(app, after, last)!.n + (this.#behind.one(app, after, last)!.n ?? 0);
     return { waiting, next: n < limit ? null : last };
   }
 }

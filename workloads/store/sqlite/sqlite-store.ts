@@ -324,8 +324,8 @@ export class SqliteStore implements port.Store {
   }
   async countWaiting(app: AppId): Promise<number> {
     let waiting = 0;
-    for (let after: number | null = 0; after !== null;) {
-      const from: number = after;
+    for (let after: string | null = ''; after !== null;) {
+      const from: string = after;
       const slice = await this.#tick.ask(() => this.#ledger.waitingAbove(app, from, COUNTED_AT_ONCE));
       waiting += slice.waiting;
       after = slice.next;

@@ -1,6 +1,8 @@
 // One transaction for each tick: operations asked in one turn of the event loop run in one BEGIN … COMMIT at its end
 // (setImmediate), and their promises resolve after the commit. A full commit costs about 163 µs, a row in a group 1.5 µs.
 import type { DatabaseSync } from 'node:sqlite';
+import { prepare } from './database.ts';
+import type { Query } from './database.ts';
 import { StoreUnavailableError } from '../port.ts';
 
 interface Job {
@@ -20,6 +22,8 @@ export class TickQueue {
   readonly #db: DatabaseSync;
   readonly #jobsMax: number;
   readonly #hooks: TickHooks | null;
+  readonly #begin: Query<never>;
+  readonly #end: Query<never>;
   #jobs: Job[] = [];
   #scheduled: NodeJS.Immediate | null = null;
   #closed = false;
@@ -32,6 +36,8 @@ export class TickQueue {
     this.#db = db;
     this.#jobsMax = jobsMax;
     this.#hooks = hooks;
+    this.#begin = prepare(db, 'BEGIN');
+    this.#end = prepare(db, 'COMMIT');
   }
 
   /** Runs `job` in this tick's transaction, after those asked before it. Rejects with StoreUnavailableError. */
@@ -75,10 +81,10 @@ export class TickQueue {
   #commit(jobs: readonly Job[]): boolean {
     const answers: unknown[] = [];
     try {
-      this.#db.exec('BEGIN');
+      this.#begin.run();
       for (const job of jobs) answers.push(job.run());
       this.#hooks?.write();
-      this.#db.exec('COMMIT');
+      this.#end.run();
     } catch (error) {
       this.#rollBack();
       if (jobs.length === 1)
