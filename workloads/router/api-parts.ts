@@ -1,7 +1,10 @@
 // What stands behind the API, wired: the push path, jobs and their handlers, results, dead letters, groups, the ledger, and the table of
 // commands over all of it. parts.ts has the router's other parts.
+import type { Bus } from '../bus/port.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { RefusedError } from '../protocol/codes.ts';
 import type { Log } from '../runtime/log.ts';
+import { StoreUnavailableError } from '../store/port.ts';
 import type { JobKind, Store } from '../store/port.ts';
 import type { Authorizer } from './authorize.ts';
 import { cancelLists } from './cancel.ts';
@@ -22,6 +25,8 @@ import { watchGauges } from './gauges.ts';
 import type { Gauges } from './gauges.ts';
 import type { Hints } from './hints.ts';
 import { startJobs } from './jobs.ts';
+import { Journal } from './journal.ts';
+import type { JournalEntry } from './journal-entry.ts';
 import type { JobHandler } from './jobs.ts';
 import { Ledgers } from './ledger.ts';
 import type { LivePath } from './live-path.ts';
@@ -44,10 +49,12 @@ export interface ApiPartsOptions {
   readonly hints: Hints;
   readonly live: Pick<LivePath, 'toTopic' | 'toDevice'>;
   readonly counts: RouterCounts;
+  readonly bus: Bus | null;
 }
 
 export interface ApiParts {
   readonly commands: Commands;
+  readonly journal: Journal | null;
   readonly gauges: { read(): Gauges };
   /** Who runs jobs of a kind that is not the API's own (`notice`). */
   handle(kind: JobKind, handler: JobHandler): void;
@@ -58,13 +65,21 @@ export interface ApiParts {
 }
 
 export function openApiParts(options: ApiPartsOptions): ApiParts {
-  const { store, clock, log, random, authorizer, hints, counts, quotas, live } = options;
+  const { store, clock, log, random, authorizer, hints, counts, quotas, live, bus } = options;
   const onJob = (): void => jobs.poke();
   const newId = openIds(clock);
   const nowMs = (): number => clock.nowMs();
   const notices = new Notices({ store, appOf: (app) => authorizer.app(app), nowMs, counts, onPut: onJob });
   const sender = new DeviceSender({ store, hints, notices, counts });
-  const pusher = openPusher({ store, hints, live, sender, newId, counts, random, onJob });
+  const journal = bus === null ? null : new Journal({ bus, store, clock, log, random, counts, replay });
+  const pusher = openPusher({ store, hints, live, sender, newId, nowMs, journal, counts, random, onJob });
+  async function replay(entry: JournalEntry): Promise<void> {
+    const app = authorizer.app(entry.app);
+    // Before the first document nobody knows which apps there are: again later, as without a store.
+    if (app === null && authorizer.revision() === null) throw new StoreUnavailableError('the apps are not known yet');
+    if (app === null) throw new RefusedError('app-unknown', `app: ${entry.app} is gone`);
+    await pusher.replay(app, entry);
+  }
   const deadLetters: DeadLettersOptions = {
     store,
     hints,
@@ -98,11 +113,13 @@ export function openApiParts(options: ApiPartsOptions): ApiParts {
       },
       client: clientCommands({ ...push, store, rates: new ClientRates() }),
     }),
+    journal,
     gauges,
     handle: (kind, handler) => void (handlers[kind] = handler),
     poke: onJob,
     async stop() {
       gauges.stop();
+      await journal?.stop();
       await jobs.stop();
     },
   };

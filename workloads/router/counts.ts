@@ -34,6 +34,8 @@ export interface RouterCounts {
   liveForwarded: number;
   storeFailures: number;
   busFailures: number;
+  /** Pushes that the bus took while the store was away, that were stored since, and that cannot be. */
+  journal: { accepted: number; stored: number; refused: number };
   sweptEntries: number;
   sweptRoutes: number;
 }
@@ -51,6 +53,7 @@ export function newRouterCounts(): RouterCounts {
     liveForwarded: 0,
     storeFailures: 0,
     busFailures: 0,
+    journal: { accepted: 0, stored: 0, refused: 0 },
     sweptEntries: 0,
     sweptRoutes: 0,
   };

@@ -47,6 +47,7 @@ test('routes in the store are shown by gateway, those of ended lives as gone; me
     hints,
     live,
     peers: { current: null },
+    journal: null,
     upkeep: { routes: () => counted, stop: () => {} },
   });
   countMessage(counts, ['durable', 'device', 'stored']);

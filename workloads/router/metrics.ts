@@ -5,6 +5,7 @@ import { METRIC } from '../protocol/metrics-names.ts';
 import type { RouterCounts } from './counts.ts';
 import type { Gauges } from './gauges.ts';
 import type { Hints } from './hints.ts';
+import type { Journal } from './journal.ts';
 import type { LiveQueue } from './live-queue.ts';
 import { addApiMetrics } from './metrics-api.ts';
 import { PREFIX, counter, gauge } from './metric.ts';
@@ -19,6 +20,7 @@ export interface RouterMetrics {
 }
 
 export interface MetricsSources {
+  readonly journal: Pick<Journal, 'isNeeded'> | null;
   readonly counts: RouterCounts;
   readonly hints: Hints;
   readonly live: LiveQueue;
@@ -67,6 +69,9 @@ function addCounters(register: Registry, { counts }: MetricsSources): void {
     ['live_forwarded_total', 'Live messages handed to the router that owns their stream.', () => counts.liveForwarded],
     ['store_failures_total', 'Operations of the store that failed.', () => counts.storeFailures],
     ['bus_failures_total', 'Publishes that the bus did not take.', () => counts.busFailures],
+    ['journal_accepted_total', 'Pushes journalled while the store was away.', () => counts.journal.accepted],
+    ['journal_stored_total', 'Journalled pushes stored here since.', () => counts.journal.stored],
+    ['journal_refused_total', 'Journalled pushes that cannot be stored, set aside.', () => counts.journal.refused],
     ['swept_entries_total', 'Entries expired by this router.', () => counts.sweptEntries],
     ['swept_routes_total', 'Routes of ended gateways removed by this router.', () => counts.sweptRoutes],
   ];
@@ -91,7 +96,7 @@ function addLinkCounters(register: Registry, { linkCounters }: Hints): void {
   );
 }
 
-function addGauges(register: Registry, { hints, live, upkeep, peers }: MetricsSources): void {
+function addGauges(register: Registry, { hints, live, upkeep, peers, journal }: MetricsSources): void {
   const links = () => [...hints.gateways.all()];
   const plain: readonly [name: string, help: string, read: () => number][] = [
     ['links_up', 'Links to gateways that stand.', () => links().filter((link) => link.isUp).length],
@@ -106,6 +111,7 @@ function addGauges(register: Registry, { hints, live, upkeep, peers }: MetricsSo
       'Deliveries sent over links and not answered yet.',
       () => links().reduce((sum, link) => sum + link.unanswered, 0),
     ],
+    ['journalling', '1 while durable pushes go by the journal.', () => (journal?.isNeeded === true ? 1 : 0)],
     ['live_waiting', 'Live messages waiting for room at gateways.', () => live.length],
     ['peers', 'Other routers with a lease.', () => peers.current?.count ?? 0],
     ['peers_up', 'Links to other routers that stand.', () => peers.current?.linksUp ?? 0],

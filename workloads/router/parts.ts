@@ -133,7 +133,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
       })),
     upkeep,
     api,
-    metrics: openMetrics({ counts, hints, live: liveQueue, upkeep, peers, gauges: api.gauges }),
+    metrics: openMetrics({ counts, hints, live: liveQueue, upkeep, peers, gauges: api.gauges, journal: api.journal }),
     routes: apiRoutes({ authorizer, commands: api.commands }),
     bus: deps.bus,
   };

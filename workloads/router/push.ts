@@ -11,11 +11,16 @@ import type { Store } from '../store/port.ts';
 import { countMessage } from './counts.ts';
 import type { RouterCounts } from './counts.ts';
 import type { Hints } from './hints.ts';
+import { isBusRefusal } from './journal.ts';
+import type { Journal } from './journal.ts';
+import { isJournallable } from './journal-entry.ts';
+import type { JournalEntry } from './journal-entry.ts';
 import type { LivePath } from './live-path.ts';
 import type { Accepted } from './push/accepted.ts';
 import { compose } from './push/compose.ts';
 import type { Outgoing } from './push/compose.ts';
 import type { DeviceSender } from './push/devices.ts';
+import { keyedId } from './push/keyed-id.ts';
 import { acceptList, resumeList } from './push/list.ts';
 import { sendLive } from './push/live.ts';
 import { groupAccounts, requireDevices } from './push/recipients.ts';
@@ -30,6 +35,9 @@ export interface PusherOptions {
   readonly live: Pick<LivePath, 'toTopic' | 'toDevice'>;
   readonly sender: DeviceSender;
   readonly newId: () => MessageId;
+  readonly nowMs: () => number;
+  /** Null: there is no bus to fail open to. */
+  readonly journal: Journal | null;
   readonly counts: RouterCounts;
   /** 0 ≤ x < 1 */
   readonly random: () => number;
@@ -38,8 +46,10 @@ export interface PusherOptions {
 }
 
 export interface Pusher {
-  /** Resolves once the message is stored (durable) or on its way (live). Rejects with RefusedError. */
+  /** Resolves once the message is stored or journalled (durable) or on its way (live). Rejects with RefusedError. */
   push(app: AppDefinition, push: Push): Promise<Accepted>;
+  /** Stores a push of the journal. Rejects with RefusedError, or as the store does. */
+  replay(app: AppDefinition, entry: JournalEntry): Promise<void>;
 }
 
 /** A store that does not answer is asked again after half of this to all of it. */
@@ -47,14 +57,16 @@ const STORE_RETRY_MS = 2000;
 
 export function openPusher(options: PusherOptions): Pusher {
   const path = new DurablePath(options);
+  const durable = new FailOpen(options, path);
   return {
+    replay: (app, entry) => path.replay(app, entry),
     async push(app, push) {
       const labels = [push.class, push.target.kind] as const;
       try {
         assertAllowed(app, push);
         const accepted =
           push.class === 'durable'
-            ? await path.push(app, push)
+            ? await durable.push(app, push)
             : await sendLive(options, app, { push, id: options.newId() });
         countMessage(options.counts, [...labels, accepted.duplicate === true ? 'duplicate' : accepted.state]);
         return accepted;
@@ -65,6 +77,61 @@ export function openPusher(options: PusherOptions): Pusher {
       }
     },
   };
+}
+
+/** The store, or the journal while it is away (R13). */
+class FailOpen {
+  readonly #options: PusherOptions;
+  readonly #path: DurablePath;
+  constructor(options: PusherOptions, path: DurablePath) {
+    this.#options = options;
+    this.#path = path;
+  }
+
+  async push(app: AppDefinition, push: Push): Promise<Accepted> {
+    const { journal, newId, nowMs } = this.#options;
+    if (!isJournallable(push)) return await this.#path.push(app, push, { id: newId(), atMs: null });
+    const atMs = nowMs();
+    const id =
+      push.key === null ? newId() : keyedId(app.name, push.key, { fingerprint: push.fingerprint, nowMs: atMs });
+    const entry = { app: app.name, id, atMs, push };
+    if (journal?.isNeeded === true) {
+      const accepted = await this.#journalled(app, entry, journal);
+      if (accepted !== null) return accepted; // else the bus is away too, and the store may be back
+    }
+    try {
+      return await this.#path.push(app, push, { id, atMs: push.key === null ? null : atMs });
+    } catch (error) {
+      if (!(error instanceof StoreUnavailableError) || journal === null) throw error;
+      journal.storeFailed();
+      const accepted = await this.#journalled(app, entry, journal);
+      if (accepted === null) throw error;
+      return accepted;
+    }
+  }
+
+  /** Null: the bus did not take it. */
+  async #journalled(app: AppDefinition, entry: JournalEntry, journal: Journal): Promise<Accepted | null> {
+    try {
+      await journal.accept(entry);
+    } catch (error) {
+      if (isBusRefusal(error)) return null;
+      throw error;
+    }
+    const { id, push, atMs } = entry;
+    const { record, lane } = compose(app, push, id, atMs);
+    // Without a position, as a live message: who is connected has it now, and its client knows the id when the stream brings it.
+    const { live, counts } = this.#options;
+    const { target } = push;
+    const told =
+      target.kind === 'topic'
+        ? live.toTopic(app.name, target.topic, record)
+        : target.kind === 'device'
+          ? live.toDevice(app.name, target.device, { lane, record })
+          : Promise.resolve();
+    told.catch(() => void counts.liveMissed++);
+    return { id, state: 'journalled', recipients: 1 };
+  }
 }
 
 interface Claimed {
@@ -78,9 +145,10 @@ class DurablePath {
     this.#options = options;
   }
 
-  async push(app: AppDefinition, push: Push): Promise<Accepted> {
-    const claimed = await this.#claim(app, push);
-    const out = compose(app, push, claimed.id);
+  /** @param as.atMs when it was accepted; null: as the id says */
+  async push(app: AppDefinition, push: Push, as: { id: MessageId; atMs: number | null }): Promise<Accepted> {
+    const claimed = await this.#claim(app, push, as.id);
+    const out = compose(app, push, claimed.id, as.atMs ?? undefined);
     const { target } = push;
     if (target.kind === 'devices' || target.kind === 'accounts' || target.kind === 'group')
       return await this.#list(out, target, claimed);
@@ -97,9 +165,24 @@ class DurablePath {
     }
   }
 
-  /** The id of the message: new, or that of the request which holds the key. */
-  async #claim(app: AppDefinition, push: Push): Promise<Claimed> {
-    const id = this.#options.newId();
+  /** A push of the journal: it was answered, so what a full stream does not take is dead-lettered. Idempotent. Rejects as `push` does. */
+  async replay(app: AppDefinition, { push, id, atMs }: JournalEntry): Promise<void> {
+    const claimed = await this.#claim(app, push, id);
+    const out = compose(app, push, claimed.id, atMs);
+    const { target } = push;
+    if (target.kind === 'topic') return void (await this.#toTopic(out, target.topic, claimed));
+    const devices = target.kind === 'device' ? [target.device] : await this.#devicesOf(app, target);
+    const { stored, dead, refused } = await this.#options.sender.send(out, devices, 'dead-letter');
+    if (stored.length + dead.length === 0) throw describeRefusal(out, refused[0]!);
+  }
+
+  async #devicesOf(app: AppDefinition, target: Push['target']): Promise<readonly DeviceId[]> {
+    if (target.kind !== 'account') return [];
+    return requireDevices(await this.#options.store.accountDevices(app.name, target.account), target.account);
+  }
+
+  /** The id of the message: `id`, or that of the request which holds the key. */
+  async #claim(app: AppDefinition, push: Push, id: MessageId): Promise<Claimed> {
     if (push.key === null) return { id, duplicate: false };
     const claim = await this.#options.store.claimKey(app.name, push.key, id, push.fingerprint);
     if (claim.fingerprint === push.fingerprint) return { id: claim.messageId, duplicate: !claim.claimed };

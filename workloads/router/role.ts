@@ -63,6 +63,7 @@ class RunningRouter implements RunningRole {
     if (linkHost !== '') this.#links = await this.#listenForRouters();
     const address = this.#links === null ? null : `${linkHost}:${this.#links.port}`;
     await this.#parts.openPeers(address).start();
+    api.journal?.start();
     this.#http = await startHttpServer({
       bind,
       port: httpPort,
@@ -152,7 +153,7 @@ class RunningRouter implements RunningRole {
 }
 
 /** For people who ask /readyz; the store and the gateways do not decide readiness, or one outage would take all routers out. */
-function describe({ authorizer, hints, peers, bus }: Parts, stopping: boolean): Readonly<Record<string, unknown>> {
+function describe({ authorizer, hints, peers, bus, api }: Parts, stopping: boolean): Readonly<Record<string, unknown>> {
   const gateways = [...hints.gateways.all()];
   return {
     stopping,
@@ -161,6 +162,7 @@ function describe({ authorizer, hints, peers, bus }: Parts, stopping: boolean): 
     gateways: gateways.length,
     linksUp: gateways.filter((link) => link.isUp).length,
     circuitsOpen: gateways.filter(({ circuit }) => circuit !== 'closed').map(({ lease }) => lease.gateway),
+    journalling: api.journal?.isNeeded ?? false,
     bus: bus === null ? 'none' : bus.health().reachable ? 'reachable' : 'away',
     routers: 1 + (peers.current?.count ?? 0),
     routerLinksUp: peers.current?.linksUp ?? 0,

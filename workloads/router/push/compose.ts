@@ -30,9 +30,13 @@ export const SHARED_BODY_BYTES_MIN = 257;
 /** An account's devices hold the body themselves up to so many: one more read for each delivery costs more than four copies. */
 export const SHARED_BODY_DEVICES_MIN = 5;
 
-/** Times come from the id, so that a retry with the same key makes the same record. */
-export function compose(app: AppDefinition, push: Push, id: MessageId): Outgoing {
-  const acceptedAtMs = messageIdTimeMs(id);
+/** @param acceptedAtMs left out: as the id says, so that a retry makes the same record */
+export function compose(
+  app: AppDefinition,
+  push: Push,
+  id: MessageId,
+  acceptedAtMs: number = messageIdTimeMs(id),
+): Outgoing {
   const { due } = push;
   const dueAtMs = due === null ? 0 : 'atMs' in due ? due.atMs : acceptedAtMs + due.afterMs;
   const publishedAtMs = Math.max(acceptedAtMs, dueAtMs);
