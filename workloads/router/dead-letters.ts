@@ -61,7 +61,6 @@ interface Walk extends LetterFilter {
   readonly action: ActionKind;
   readonly ratePerSecond: number;
   readonly cursor: string | null;
-  readonly done: number;
 }
 
 /** Begins an action over all letters there are now. Answers its row. Rejects as the store does. */
@@ -89,7 +88,7 @@ export async function actOnAll(
     options: JSON.stringify({ ratePerSecond, ...filter }),
   };
   await store.putMessages([row], []);
-  await store.putJobs([walkJob(app, { id, action, ratePerSecond, cursor: null, done: 0, ...filter })]);
+  await store.putJobs([walkJob(app, { id, action, ratePerSecond, cursor: null, ...filter })]);
   options.onJob();
   return row;
 }
@@ -116,30 +115,26 @@ function encode(walk: Walk): Uint8Array {
   return Buffer.from(JSON.stringify(walk));
 }
 
-/** Runs jobs of kind 'dead-letters'. */
+/** Runs jobs of kind 'dead-letters'. The row counts what is done; where the walk is stands in the payload, so a page may come twice. */
 export function walkLetters(options: DeadLettersOptions): JobHandler {
+  const { store } = options;
   return async (job, slice) => {
     let walk = JSON.parse(Buffer.from(job.payload).toString()) as Walk;
     const expect = ['accepted', 'expanding'] as const;
     const startedMs = options.monotonicMs();
     let acted = 0;
-    for (;;) {
-      const row = await options.store.changeMessage(job.app, walk.id, {
-        state: 'expanding',
-        chunksDone: walk.done,
-        expect,
-      });
-      if (row === null) return 'done';
+    let row = await store.changeMessage(job.app, walk.id, { state: 'expanding', expect });
+    while (row !== null) {
       const page = await step(options, job.app, walk);
       acted += page.acted;
-      walk = { ...walk, cursor: page.next, done: walk.done + page.acted };
-      if (page.next === null) {
-        await options.store.changeMessage(job.app, walk.id, { state: 'expanded', chunksDone: walk.done, expect });
-        return 'done';
-      }
+      walk = { ...walk, cursor: page.next };
+      const state = page.next === null ? 'expanded' : 'expanding';
+      row = await store.changeMessage(job.app, walk.id, { state, chunksDone: row.chunksDone + page.acted, expect });
+      if (page.next === null) break;
       const later = pause(walk, slice, { acted, spentMs: options.monotonicMs() - startedMs });
       if (later !== null) return later;
     }
+    return 'done';
   };
 }
 

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { RefusedError } from '../protocol/codes.ts';
+import { LIMITS } from '../protocol/limits.ts';
 import { CORS_HEADERS, HALF_SENT_MS, startHttpServer } from './http.ts';
 import type { HttpRoute, HttpServer, HttpServerOptions } from './http.ts';
 import type { Log } from './log.ts';
@@ -265,4 +266,45 @@ test('closing waits a second for requests that are half sent, not the whole grac
   answer();
   assert.equal((await whole).status, 200);
   await closed;
+});
+
+test('a route may take larger bodies than the server, some of them at once; the next is told to come back', async (t) => {
+  const held: (() => void)[] = [];
+  const hold = async () => {
+    await new Promise<void>((resolve) => void held.push(resolve));
+    return { status: 200, body: {} };
+  };
+  const server = await startHttpServer({
+    bind: '127.0.0.1',
+    port: 0,
+    log: silentLog,
+    bodyBytesMax: 100,
+    routes: [
+      { method: 'POST', path: '/large', bodyBytesMax: 1000, handler: hold },
+      { method: 'POST', path: '/small', handler: () => ({ status: 200, body: {} }) },
+    ],
+  });
+  t.after(() => server.kill());
+  const post = async (path: string, bytes: number) => {
+    const url = `http://127.0.0.1:${server.port}${path}`;
+    const response = await fetch(url, { method: 'POST', body: ' '.repeat(bytes) });
+    return {
+      status: response.status,
+      body: (await response.json()) as { error?: { code: string; retryAfterMs?: number } },
+    };
+  };
+  const answers = Array.from({ length: LIMITS.largeRequestsMax }, () => post('/large', 1000));
+  while (held.length < LIMITS.largeRequestsMax) await new Promise(setImmediate);
+  const shed = await post('/large', 101);
+  assert.deepEqual([shed.status, shed.body.error?.code], [503, 'overloaded']);
+  const small = post('/large', 100);
+  while (held.length < LIMITS.largeRequestsMax + 1) await new Promise(setImmediate);
+  held.splice(0).forEach((end) => end());
+  for (const answer of [...answers, small]) assert.equal((await answer).status, 200);
+  assert.equal((await post('/large', 1001)).status, 413);
+  assert.equal((await post('/small', 101)).status, 413);
+  const again = post('/large', 1000);
+  while (held.length < 1) await new Promise(setImmediate);
+  held.splice(0).forEach((end) => end());
+  assert.equal((await again).status, 200);
 });

@@ -63,9 +63,10 @@ export const QUERY_SCHEMAS = {
     devices: listOf(textOf(), 'Sorted.'),
     next: NEXT,
   }),
-  NewGroup: objectOf({ owner: textOf('An account.'), members: members('Accounts that are in from the start.') }, [
-    'members',
-  ]),
+  NewGroup: objectOf(
+    { owner: textOf('An account; it is a member.'), members: members('Accounts that are in from the start.') },
+    ['members'],
+  ),
   Group: objectOf(groupFields),
   GroupMembers: objectOf({ ...groupFields, accounts: listOf(textOf(), 'Sorted.'), next: NEXT }),
   GroupChange: {
