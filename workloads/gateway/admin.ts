@@ -56,8 +56,8 @@ export function stateOf(gateway: Gateway): GatewayState {
     drain: drain.state(),
     resumed: counts.resumed,
     opened: counts.opened,
-    store: gateway.state.storeReachable ? 'reachable' : 'away',
-    bus: gateway.bus === null ? 'none' : gateway.bus.health().reachable ? 'reachable' : 'away',
+    store: storeOf(gateway),
+    bus: busOf(gateway),
     shedding: gateway.shedding.level,
     intakePaused: gateway.shedding.intakePaused,
     drainers: gateway.state.peers('drainer').length,
@@ -68,23 +68,32 @@ export function stateOf(gateway: Gateway): GatewayState {
 
 /** Ready from the first confirmed lease until it drains or stops, whatever the store or the load do afterwards. */
 export function readinessOf(gateway: Gateway): Readiness {
-  const { state, drain, bus, directory, settings } = gateway;
+  const { state, drain, directory, settings } = gateway;
   return {
     ready: state.life === 'active' && !drain.refusesClients,
     details: {
       state: lifeOf(gateway, directory.connections.length),
-      storeReachable: state.storeReachable,
+      store: storeOf(gateway),
       links: state.peers().length,
       drainers: state.peers('drainer').length,
       backlogs: gateway.backlog.sessions,
       provisional: gateway.provisional.size,
       shedding: gateway.shedding.level,
       intakePaused: gateway.shedding.intakePaused,
-      bus: bus === null ? 'none' : 'configured',
+      upstreamBufferedBytes: gateway.upstream.bufferedBytes,
+      bus: busOf(gateway),
       connections: directory.connections.length,
       connectionsMax: settings.connectionsMax,
     },
   };
+}
+
+function storeOf({ state }: Gateway): GatewayState['store'] {
+  return state.storeReachable ? 'reachable' : 'away';
+}
+function busOf({ bus }: Gateway): GatewayState['bus'] {
+  if (bus === null) return 'none';
+  return bus.health().reachable ? 'reachable' : 'away';
 }
 
 function lifeOf({ state, drain }: Gateway, connections: number): GatewayState['state'] {

@@ -1,6 +1,7 @@
 // Connecting, from the hello to the first message, as a list of named steps. dispatch.ts starts it with the hello frame. A step goes on,
 // or names the close code that ends the connection; whoever is gone between two steps is cleaned up after.
 import type { CloseName } from '../protocol/codes.ts';
+import type { TicketClaims, TokenClaims } from '../protocol/credentials.ts';
 import { PROTOCOL_VERSION } from '../protocol/frames.ts';
 import type { HelloFrame } from '../protocol/frames.ts';
 import type { StreamName } from '../protocol/streams.ts';
@@ -132,9 +133,10 @@ function checkToken(attempt: Attempt, token: string): Refusal | null {
   return null;
 }
 
-function permissionOf(gateway: Gateway, claims: Omit<Permission, 'issuedAtS'> & { iat: number }): Permission {
-  const { app, account, device, topics, iat } = claims;
-  return { app, account, device, topics: gateway.directory.app(app).sharePatterns(topics), issuedAtS: iat };
+function permissionOf(gateway: Gateway, claims: TicketClaims | TokenClaims): Permission {
+  const { app, account, device, presence = false, iat } = claims;
+  const topics = gateway.directory.app(app).sharePatterns(claims.topics);
+  return { app, account, device, topics, presence, issuedAtS: iat };
 }
 
 async function waitForTurn({ gateway, resumes }: Attempt): Promise<Refusal | null> {

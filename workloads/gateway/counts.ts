@@ -69,6 +69,9 @@ export class Counts {
   /** Commands of clients asked of routers, and put off for want of one. */
   commands = 0;
   commandsPutOff = 0;
+  /** Notices of devices that came or went, and those dropped since too many waited. */
+  presenceTold = 0;
+  presenceDropped = 0;
   /** Sessions let in by their signature alone. */
   provisional = 0;
   /** Pages of backlogs written, and pages put off with a time to come back. */

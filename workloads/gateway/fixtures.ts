@@ -78,7 +78,7 @@ export class World {
   /** A device that has registered, and its token. */
   async device(
     name: string,
-    more: { account?: string; topics?: readonly string[]; ttlS?: number } = {},
+    more: { account?: string; topics?: readonly string[]; ttlS?: number; presence?: true } = {},
   ): Promise<string> {
     const account = (more.account ?? 'ann') as AccountId;
     const nowS = Math.floor(this.clock.nowMs() / 1000);
@@ -93,7 +93,8 @@ export class World {
       tokenExpiresAtMs: exp * 1000,
       accountDevicesMax: 64,
     });
-    const claims = { app: APP, account, device, topics: more.topics ?? ['news', 'chat.*'] };
+    const presence = more.presence === undefined ? {} : { presence: more.presence };
+    const claims = { app: APP, account, device, topics: more.topics ?? ['news', 'chat.*'], ...presence };
     return signToken({ iss: 'demo', ...claims, jti: tokenId, iat: nowS, exp }, this.keys.current());
   }
 

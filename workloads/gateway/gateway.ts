@@ -26,6 +26,7 @@ import type { Filters } from './filter.ts';
 import type { Outbox } from './outbox.ts';
 import type { PageSource } from './page-source.ts';
 import type { Peers } from './peers.ts';
+import type { PresenceNotices } from './presence-notices.ts';
 import type { Provisional } from './provisional.ts';
 import type { ReadQueue } from './read-queue.ts';
 import type { Satisfied } from './satisfied.ts';
@@ -85,6 +86,7 @@ export interface Gateway extends GatewayDeps {
   readonly provisional: Provisional;
   readonly commands: ClientCommands;
   readonly shedding: Shedding;
+  readonly presence: PresenceNotices;
   readonly state: {
     life: Life;
     /** Stopped or killed: what would be tried again is not. */

@@ -104,6 +104,11 @@ function addGauges(gateway: Gateway, registry: Registry): void {
     ],
     [`${PREFIX}links`, 'Links to routers and gateways that stand.', () => gateway.state.peers().length],
     [
+      `${PREFIX}bus_reachable`,
+      '1 when the bus answers; 0 also where there is none.',
+      () => Number(gateway.bus?.health().reachable ?? false),
+    ],
+    [
       `${PREFIX}store_reachable`,
       '1 when the last renewal of the lease was answered.',
       () => Number(gateway.state.storeReachable),
@@ -148,6 +153,8 @@ function addCounters({ counts, outbox }: Gateway, registry: Registry): void {
     ['store_reads_failed_total', 'Reads of streams that failed.', () => counts.storeReadsFailed],
     ['positions_behind_total', 'Positions found behind without a hint.', () => counts.positionsBehind],
     ['invalid_records_total', 'Records that could not be read.', () => counts.invalidRecords],
+    ['presence_told_total', 'Notices of devices that came or went.', () => counts.presenceTold],
+    ['presence_dropped_total', 'Of these, dropped since too many waited.', () => counts.presenceDropped],
     ['commands_total', 'Commands of clients asked of routers.', () => counts.commands],
     ['commands_put_off_total', 'Commands of clients put off for want of a router.', () => counts.commandsPutOff],
     ['shed_total', 'Live messages not sent since load is shed.', () => counts.shed],

@@ -180,6 +180,7 @@ export class Provisional {
       if (!isLive(connection)) return;
       this.#pending.delete(connection);
       connection.session!.provisional = false;
+      gateway.presence.note(connection.session!, true);
       connection.send({
         type: 'pong',
         ticket: makeTicket(gateway, connection),

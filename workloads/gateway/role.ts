@@ -39,6 +39,7 @@ import { Outbox } from './outbox.ts';
 import { PageSource } from './page-source.ts';
 import { Peers } from './peers.ts';
 import { PositionCheck } from './position-check.ts';
+import { PresenceNotices } from './presence-notices.ts';
 import { Provisional } from './provisional.ts';
 import { ReadQueue } from './read-queue.ts';
 import { Satisfied } from './satisfied.ts';
@@ -131,6 +132,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
   gateway.backlog = new Backlog(gateway);
   gateway.provisional = new Provisional(gateway);
   gateway.commands = new ClientCommands(gateway);
+  gateway.presence = new PresenceNotices(gateway);
   gateway.shedding = new Shedding(gateway, deps.vitals ?? openVitals());
   return gateway;
 }

@@ -14,6 +14,8 @@ export interface Permission {
   readonly device: DeviceId;
   /** Topic patterns it may subscribe to. */
   readonly topics: readonly string[];
+  /** The app wants to know when it comes and goes. */
+  readonly presence: boolean;
   /** When the device's permission began, seconds since 1970. */
   readonly issuedAtS: number;
 }

@@ -38,9 +38,9 @@ export async function leaveGracefully(gateway: Gateway): Promise<void> {
 
 /** What the store should still get. Bounded by the store's own timeouts. */
 export async function flushAll(gateway: Gateway): Promise<void> {
-  const { settles, cursorFlush, attempts, departures, satisfied } = gateway;
+  const { settles, cursorFlush, attempts, departures, satisfied, presence } = gateway;
   await Promise.all([settles.flush(), cursorFlush.flushAll(), attempts.flush(), departures.flush()]);
-  await satisfied.flush();
+  await Promise.all([satisfied.flush(), presence.flush()]);
 }
 
 function until({ clock }: Gateway, endsAtMs: number, isDone: () => boolean): Promise<void> {

@@ -7,12 +7,13 @@ import type { Gateway } from './gateway.ts';
 /** A fresh ticket for a session, good at any gateway of the cluster: after a crash the client must find one that lives. */
 export function makeTicket(gateway: Gateway, connection: Connection): string {
   const session = connection.session!;
-  const { app, account, device, topics, issuedAtS } = session.permission;
+  const { app, account, device, topics, presence, issuedAtS } = session.permission;
   const nowMs = gateway.clock.nowMs();
   session.ticketAtMs = nowMs;
   const exp = Math.floor((nowMs + gateway.settings.ticketTtlMs) / 1000);
-  const claims = { app, account, device, topics, generation: session.generation, targets: [], iat: issuedAtS, exp };
-  return signTicket(claims, gateway.keys.current());
+  const more = presence ? { presence } : {};
+  const claims = { app, account, device, topics, ...more, generation: session.generation, targets: [], iat: issuedAtS };
+  return signTicket({ ...claims, exp }, gateway.keys.current());
 }
 
 /** Whether the newest ticket of a session is past half of its life. */

@@ -18,6 +18,7 @@ export function welcomeClient(
   else counts.opened++;
   const detail = session.provisional ? 'by its signature, the store is away' : '';
   gateway.trace.noteSession(resumed ? 'resumed' : 'connected', session.permission, detail);
+  if (!session.provisional) gateway.presence.note(session, true);
   connection.send({
     type: 'welcome',
     version: PROTOCOL_VERSION,

@@ -11,6 +11,8 @@ export interface TokenClaims {
   readonly device: DeviceId;
   /** Topic patterns of the app at the time of signing. */
   readonly topics: readonly string[];
+  /** The app wants to be told when its devices come and go, at the time of signing. */
+  readonly presence?: true;
   /** Token id: the store keeps token id → client (A1). */
   readonly jti: string;
   /** Seconds since 1970. */
@@ -23,6 +25,8 @@ export interface TicketClaims {
   readonly account: AccountId;
   readonly device: DeviceId;
   readonly topics: readonly string[];
+  /** As of the token. */
+  readonly presence?: true;
   /** The session's generation; resuming raises it by one, so a ticket works once. */
   readonly generation: number;
   /** Names of the gateways it may be used at; empty: any. */

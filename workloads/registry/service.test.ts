@@ -19,7 +19,9 @@ import { openService } from './service.ts';
 const ARRIVED = { app: 'shop', account: 'ada', device: 'phone-1' };
 const TTL_MS = 3_600_000;
 
-async function aService(over: { alg?: string; apps?: readonly unknown[]; registrationsPerSecond?: number } = {}) {
+async function aService(
+  over: { alg?: string; apps?: readonly unknown[]; registrationsPerSecond?: number; shop?: object } = {},
+) {
   const clock = aManualClock();
   const signer = await aSigner(over.alg ?? 'EdDSA', { nowMs: clock.nowMs(), kid: 'k1' });
   const shop = {
@@ -27,6 +29,7 @@ async function aService(over: { alg?: string; apps?: readonly unknown[]; registr
     publicKeys: [signer.jwk],
     allowedTopics: ['news', 'chat.*'],
     quotas: { devicesPerAccount: 2 },
+    ...over.shop,
   };
   const { store, state, registered, tokens } = aStore(['a', 'b', 'c', 'd']);
   const config = aConfig({
@@ -137,6 +140,18 @@ describe('register', () => {
     const { register, claimsOf } = await aService();
     const { token } = await register({ topics: ['chat.team-1', 'sports', '*'] });
     assert.deepEqual(claimsOf(token!).topics, ['chat.team-1']);
+  });
+
+  test('says in the token whether the app wants to know when its devices come and go', async () => {
+    const url = { url: 'https://shop.test/', timeoutMs: 1000 };
+    for (const [webhook, said] of [
+      [undefined, undefined],
+      [{ ...url, events: ['waiting'] }, undefined],
+      [{ ...url, events: ['presence'] }, true],
+    ] as const) {
+      const { register, claimsOf } = await aService({ shop: { webhook } });
+      assert.equal(claimsOf((await register()).token!).presence, said);
+    }
   });
 
   test('refuses what is not signed by a key of the app', async () => {

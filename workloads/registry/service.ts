@@ -5,6 +5,7 @@ import { RefusedError } from '../protocol/codes.ts';
 import type { TokenClaims } from '../protocol/credentials.ts';
 import type { AccountId, AppId, DeviceId } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
+import { isNoticeWanted } from '../protocol/notices.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { signToken, verifyToken } from '../runtime/credentials.ts';
 import type { Keys } from '../runtime/credentials.ts';
@@ -145,6 +146,7 @@ async function issue(deps: ServiceDeps, grant: Grant): Promise<Assignment> {
   const claims: TokenClaims = {
     iss: deps.cluster,
     app: app.name,
+    ...(isNoticeWanted(app, 'presence') ? { presence: true } : {}),
     account,
     device,
     topics,

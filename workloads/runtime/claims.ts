@@ -19,7 +19,7 @@ export function parseTicketClaims(value: unknown): TicketClaims | null {
   return shared === null ? null : { generation: row['generation'], targets: row['targets'], ...shared };
 }
 
-type SharedClaims = Pick<TicketClaims, 'app' | 'account' | 'device' | 'topics' | 'iat' | 'exp'>;
+type SharedClaims = Pick<TicketClaims, 'app' | 'account' | 'device' | 'topics' | 'presence' | 'iat' | 'exp'>;
 
 function sharedClaims(row: Record<string, unknown>): SharedClaims | null {
   const { topics, iat, exp } = row;
@@ -30,6 +30,7 @@ function sharedClaims(row: Record<string, unknown>): SharedClaims | null {
       account: parseAccountId(row['account']),
       device: parseDeviceId(row['device']),
       topics,
+      ...(row['presence'] === true ? { presence: true } : {}),
       iat,
       exp,
     };

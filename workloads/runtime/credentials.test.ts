@@ -174,6 +174,8 @@ describe('ticket', () => {
     const keys = aRing();
     const verdict = verifyTicket(signTicket(aTicket(), keys), { keys, nowMs: NOW_MS });
     assert.deepEqual(verdict, { kind: 'valid', claims: aTicket() });
+    const told = aTicket({ presence: true });
+    assert.deepEqual(verifyTicket(signTicket(told, keys), { keys, nowMs: NOW_MS }), { kind: 'valid', claims: told });
   });
 
   test('made with the older key is valid as long as that key is in the list, and the newest signs', () => {
