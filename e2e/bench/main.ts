@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { FANOUT_SHAPES, fanout } from './fanout.ts';
 import type { FanoutShape } from './fanout.ts';
 import { BATCH_DEFAULTS, batch } from './batch.ts';
+import { bus } from './bus.ts';
 import { idle } from './idle.ts';
 import { PUSH100K_DEFAULTS, push100k } from './push100k.ts';
 import { redis } from './redis.ts';
@@ -30,6 +31,7 @@ const USAGE = `npm run bench -- <name> [--json] [options]
   stampede  ${STAMPEDE_DEFAULTS.returning.toLocaleString('en')} clients return at once, ${STAMPEDE_DEFAULTS.backlog} messages waiting for each, while others live on: livePhases, secondsUntilAllHadTheirs
             --clients  --backlog  --gateways  --seconds
   redis     appends and route look-ups, one in flight against pipelined: factor
+  bus       a Kafka on this machine: publishes and hand-offs a second, latency, rebalance, what is seen of a killed broker, upstream stored a second
 
   --set NAME=VALUE   in the gateway's environment, for trials: NODE_OPTIONS=…, PUSHCLUSTER_…`;
 
@@ -115,6 +117,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
       gatewayEnvironment(),
     ),
   redis: () => redis(),
+  bus: () => bus(),
 };
 
 function gatewayEnvironment(): Readonly<Record<string, string>> {

@@ -86,21 +86,25 @@ export class Publisher {
     this.#running = false;
   }
 
-  /** The next call's records, and the publishes that they are of. */
+  /** The next call's records, and the publishes that they are of; one that does not fit whole goes on waiting with its rest. */
   #take(): { records: BusRecord[]; touched: Set<Entry> } {
     const records: BusRecord[] = [];
     const touched = new Set<Entry>();
     let bytes = 0;
+    let whole = 0;
     for (const entry of this.#waiting) {
       while (entry.given < entry.records.length) {
         const record = entry.records[entry.given]!;
         bytes += sizeOf(record);
-        if (bytes > PRODUCE_BYTES_MAX && records.length > 0) return { records, touched };
+        if (bytes > PRODUCE_BYTES_MAX && records.length > 0) break;
         records.push(record);
         touched.add(entry);
         entry.given++;
       }
+      if (entry.given < entry.records.length) break;
+      whole++;
     }
+    this.#waiting.splice(0, whole);
     return { records, touched };
   }
 
@@ -108,18 +112,19 @@ export class Publisher {
     const problem = describeKafkaError(error);
     const { type } = error as { type?: unknown };
     if (typeof type === 'string' && RECORD_FAULTS.has(type)) {
+      this.#waiting = this.#waiting.filter((entry) => !touched.has(entry));
       for (const entry of touched) this.#end(entry, new BusRecordError(`refused: ${problem}`, { cause: error }));
       return;
     }
     this.#drop();
     this.#reach.failed(error);
-    while (this.#waiting.length > 0)
-      this.#end(this.#waiting[0]!, new BusUnavailableError(`not published: ${problem}`, { cause: error }));
+    const failed = new Set([...touched, ...this.#waiting]);
+    this.#waiting = [];
+    for (const entry of failed)
+      this.#end(entry, new BusUnavailableError(`not published: ${problem}`, { cause: error }));
   }
 
   #end(entry: Entry, error?: Error): void {
-    this.#waiting =
-      this.#waiting[0] === entry ? this.#waiting.slice(1) : this.#waiting.filter((other) => other !== entry);
     this.#bytes -= entry.bytes;
     if (error === undefined) entry.resolve();
     else entry.reject(error);
