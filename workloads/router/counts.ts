@@ -1,4 +1,5 @@
 // What a router has done, as plain numbers: the push path adds to them, metrics.ts reads them when /metrics is asked.
+import type { WebhookOutcome } from './webhooks.ts';
 
 /** How a hint (a delivery over a link) ended. What is not `taken` is left to the stream: the gateway finds it by itself (R1). */
 export type HintOutcome =
@@ -34,6 +35,8 @@ export interface RouterCounts {
   liveForwarded: number;
   storeFailures: number;
   busFailures: number;
+  /** Posts of notices by how they ended. */
+  webhooks: Record<WebhookOutcome, number>;
   /** Pushes that the bus took while the store was away, that were stored since, and that cannot be. */
   journal: { accepted: number; stored: number; refused: number };
   sweptEntries: number;
@@ -53,6 +56,7 @@ export function newRouterCounts(): RouterCounts {
     liveForwarded: 0,
     storeFailures: 0,
     busFailures: 0,
+    webhooks: { delivered: 0, again: 0, refused: 0, dropped: 0, unwanted: 0, unreadable: 0 },
     journal: { accepted: 0, stored: 0, refused: 0 },
     sweptEntries: 0,
     sweptRoutes: 0,

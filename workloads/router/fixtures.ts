@@ -7,6 +7,8 @@ import { aLinkKey } from '../link/fixtures.ts';
 import { startLinkServer } from '../link/server.ts';
 import type { LinkServer } from '../link/server.ts';
 import type { AppDefinition } from '../protocol/apps.ts';
+import { KEY_FILES } from '../protocol/credentials.ts';
+import type { SigningKey } from '../protocol/credentials.ts';
 import { messageIdAt } from '../protocol/ids.ts';
 import type { AccountId, AppId, BootId, DeviceId, GatewayName } from '../protocol/ids.ts';
 import type { Answer, AnswerMany, Command, DeliverDevice, DeliverMany, DeliverTopic, Reply } from '../protocol/link.ts';
@@ -15,6 +17,7 @@ import type { MessageRecord } from '../protocol/record.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
+import { generateKeyFiles } from '../runtime/credentials.ts';
 import type { Keys } from '../runtime/credentials.ts';
 import { silentLog } from '../runtime/log.ts';
 import type { RunningRole } from '../runtime/role.ts';
@@ -65,8 +68,19 @@ export function aWatchedText(text: string | null) {
   };
 }
 
+export const WEBHOOK_KEYS = JSON.parse(
+  generateKeyFiles('2027-01-15T08:00:00Z')[KEY_FILES.webhook]!,
+) as readonly SigningKey[];
+
 export const ringOfLinkKey: Keys = {
-  current: () => ({ tokenPublic: [], tokenPrivate: [], ticket: [], link: [LINK_KEY], admin: [], webhook: [] }),
+  current: () => ({
+    tokenPublic: [],
+    tokenPrivate: [],
+    ticket: [],
+    link: [LINK_KEY],
+    admin: [],
+    webhook: WEBHOOK_KEYS,
+  }),
   stop: () => {},
 };
 

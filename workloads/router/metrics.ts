@@ -64,6 +64,11 @@ function addCounters(register: Registry, { counts }: MetricsSources): void {
     { name: 'hints_total', help: 'Deliveries over links, by how they ended.', labelNames: ['outcome'] },
     () => Object.entries(counts.hints).map(([outcome, value]): Row => [{ outcome }, value]),
   );
+  counter(
+    register,
+    { name: 'webhooks_total', help: 'Posts of notices to apps, by how they ended.', labelNames: ['outcome'] },
+    () => Object.entries(counts.webhooks).map(([outcome, value]): Row => [{ outcome }, value]),
+  );
   const plain: readonly [name: string, help: string, read: () => number][] = [
     ['live_missed_total', 'Live topic messages not sent to a gateway that was behind.', () => counts.liveMissed],
     ['live_forwarded_total', 'Live messages handed to the router that owns their stream.', () => counts.liveForwarded],

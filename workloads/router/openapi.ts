@@ -2,6 +2,7 @@
 // its operations stand in openapi/; openapi.test.ts sends every example of it to a running router and checks the answers against it.
 import { MESSAGE_PATHS } from './openapi/messages.ts';
 import { POST_MESSAGES } from './openapi/push.ts';
+import { HEADERS } from './openapi/parts.ts';
 import { QUERY_PATHS } from './openapi/queries.ts';
 import { ACCEPTED_SCHEMAS } from './schemas/accepted.ts';
 import { DEAD_LETTER_SCHEMAS } from './schemas/dead-letters.ts';
@@ -26,6 +27,31 @@ export const openApiDocument = {
     ...MESSAGE_PATHS,
     '/v1/messages': { post: POST_MESSAGES },
     ...QUERY_PATHS,
+    '/v1/keys': {
+      get: {
+        operationId: 'webhookKeys',
+        summary: 'Public keys that webhooks are signed with',
+        description:
+          'A webhook carries pushcluster-signature: t=<ms since 1970>,kid=<key id>,v1=<base64url of Ed25519 over "<t>.<body>">, and ' +
+          'pushcluster-id, the same in each try. Check the signature, refuse what is older than some minutes, and take an id once.',
+        security: [],
+        responses: {
+          '200': {
+            description: 'A JSON Web Key Set; newest first.',
+            headers: HEADERS,
+            content: {
+              'application/json': {
+                schema: {
+                  type: 'object',
+                  required: ['keys'],
+                  properties: { keys: { type: 'array', items: { type: 'object' } } },
+                },
+              },
+            },
+          },
+        },
+      },
+    },
     '/v1/openapi.json': {
       get: {
         operationId: 'openApi',

@@ -8,6 +8,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
 import type { Keys } from '../runtime/credentials.ts';
 import type { Log } from '../runtime/log.ts';
+import { openPoster } from '../runtime/signed-post.ts';
 import type { routerSettings } from '../settings/router.ts';
 import type { SettingsOf } from '../settings/setting.ts';
 import type { Store } from '../store/port.ts';
@@ -30,6 +31,7 @@ import { RouterPeers } from './router-peers.ts';
 import { Stamps } from './stamps.ts';
 import { startUpkeep } from './upkeep.ts';
 import type { Upkeep } from './upkeep.ts';
+import { keysRoute, postNotices } from './webhooks.ts';
 
 export type RouterSettings = SettingsOf<typeof routerSettings>;
 
@@ -106,6 +108,15 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
     onApps: (apps) => quotas.keep(apps),
   });
   const api = openApiParts({ ...deps, authorizer, quotas, hints, live: livePath, counts });
+  const post = openPoster({
+    keys: () => keys.current().webhook,
+    allowPrivate: settings.webhookPrivate === 'true',
+    clock,
+  });
+  api.handle(
+    'notice',
+    postNotices({ post, appOf: (app) => authorizer.app(app), nowMs: () => clock.nowMs(), random, log, counts }),
+  );
   const upkeep = startUpkeep({ store, clock, log, random, counts });
   return {
     bootId,
@@ -134,7 +145,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
     upkeep,
     api,
     metrics: openMetrics({ counts, hints, live: liveQueue, upkeep, peers, gauges: api.gauges, journal: api.journal }),
-    routes: apiRoutes({ authorizer, commands: api.commands }),
+    routes: [...apiRoutes({ authorizer, commands: api.commands }), keysRoute(() => keys.current().webhook)],
     bus: deps.bus,
   };
 }

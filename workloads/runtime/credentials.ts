@@ -155,13 +155,16 @@ export function generateKeyFiles(nowIso: string): Readonly<Record<string, string
   const symmetric = (): SymmetricKey[] => [
     { kid: kid(), secret: randomBytes(32).toString('base64url'), createdAt: nowIso },
   ];
-  const pair = generateKeyPairSync('ed25519');
-  const signing = {
-    kid: kid(),
-    publicJwk: pair.publicKey.export({ format: 'jwk' }),
-    privateJwk: pair.privateKey.export({ format: 'jwk' }),
-    createdAt: nowIso,
+  const pairOfKeys = () => {
+    const pair = generateKeyPairSync('ed25519');
+    return {
+      kid: kid(),
+      publicJwk: pair.publicKey.export({ format: 'jwk' }),
+      privateJwk: pair.privateKey.export({ format: 'jwk' }),
+      createdAt: nowIso,
+    };
   };
+  const signing = pairOfKeys();
   const { privateJwk: _, ...open } = signing;
   return {
     [KEY_FILES.tokenPrivate]: JSON.stringify([signing]),
@@ -169,6 +172,7 @@ export function generateKeyFiles(nowIso: string): Readonly<Record<string, string
     [KEY_FILES.ticket]: JSON.stringify(symmetric()),
     [KEY_FILES.link]: JSON.stringify(symmetric()),
     [KEY_FILES.admin]: JSON.stringify(symmetric()),
+    [KEY_FILES.webhook]: JSON.stringify([pairOfKeys()]),
   };
 }
 

@@ -2,7 +2,7 @@
 import { busSettings } from './bus.ts';
 import { commonSettings } from './common.ts';
 import { configSettings } from './config-source.ts';
-import { integer, text } from './setting.ts';
+import { choice, integer, text } from './setting.ts';
 
 export const routerSettings = {
   ...commonSettings,
@@ -28,6 +28,11 @@ export const routerSettings = {
     min: 0,
     max: 65_535,
   }),
+  webhookPrivate: choice(
+    'PUSHCLUSTER_WEBHOOK_PRIVATE',
+    'true: webhooks may go to private, loopback and link-local addresses.',
+    { values: ['true', 'false'], fallback: 'false' },
+  ),
   routeCacheMs: integer(
     'PUSHCLUSTER_ROUTE_CACHE_MS',
     'A cached route is used this long before the store is asked again.',
