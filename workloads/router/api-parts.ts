@@ -24,6 +24,7 @@ import { expandLists } from './expansion.ts';
 import { watchGauges } from './gauges.ts';
 import type { Gauges } from './gauges.ts';
 import type { Hints } from './hints.ts';
+import type { Intake } from './intake.ts';
 import { startJobs } from './jobs.ts';
 import { Journal } from './journal.ts';
 import type { JournalEntry } from './journal-entry.ts';
@@ -50,6 +51,7 @@ export interface ApiPartsOptions {
   readonly live: Pick<LivePath, 'toTopic' | 'toDevice'>;
   readonly counts: RouterCounts;
   readonly bus: Bus | null;
+  readonly intake: Pick<Intake, 'assertOpen'>;
 }
 
 export interface ApiParts {
@@ -65,14 +67,14 @@ export interface ApiParts {
 }
 
 export function openApiParts(options: ApiPartsOptions): ApiParts {
-  const { store, clock, log, random, authorizer, hints, counts, quotas, live, bus } = options;
+  const { store, clock, log, random, authorizer, hints, counts, quotas, live, bus, intake } = options;
   const onJob = (): void => jobs.poke();
   const newId = openIds(clock);
   const nowMs = (): number => clock.nowMs();
   const notices = new Notices({ store, appOf: (app) => authorizer.app(app), nowMs, counts, onPut: onJob });
   const sender = new DeviceSender({ store, hints, notices, counts });
   const journal = bus === null ? null : new Journal({ bus, store, clock, log, random, counts, replay });
-  const pusher = openPusher({ store, hints, live, sender, newId, nowMs, journal, counts, random, onJob });
+  const pusher = openPusher({ store, hints, live, sender, newId, nowMs, intake, journal, counts, random, onJob });
   async function replay(entry: JournalEntry): Promise<void> {
     const app = authorizer.app(entry.app);
     // Before the first document nobody knows which apps there are: again later, as without a store.

@@ -35,6 +35,8 @@ export interface RouterCounts {
   liveForwarded: number;
   storeFailures: number;
   busFailures: number;
+  /** Bytes of bodies and attributes that were taken. */
+  pushBytes: number;
   /** Posts of notices by how they ended. */
   webhooks: Record<WebhookOutcome, number>;
   /** Pushes that the bus took while the store was away, that were stored since, and that cannot be. */
@@ -56,6 +58,7 @@ export function newRouterCounts(): RouterCounts {
     liveForwarded: 0,
     storeFailures: 0,
     busFailures: 0,
+    pushBytes: 0,
     webhooks: { delivered: 0, again: 0, refused: 0, dropped: 0, unwanted: 0, unreadable: 0 },
     journal: { accepted: 0, stored: 0, refused: 0 },
     sweptEntries: 0,

@@ -48,6 +48,7 @@ test('routes in the store are shown by gateway, those of ended lives as gone; me
     live,
     peers: { current: null },
     journal: null,
+    intake: { level: 0, bytesPerSecond: 0 },
     upkeep: { routes: () => counted, stop: () => {} },
   });
   countMessage(counts, ['durable', 'device', 'stored']);

@@ -5,6 +5,7 @@ import { METRIC } from '../protocol/metrics-names.ts';
 import type { RouterCounts } from './counts.ts';
 import type { Gauges } from './gauges.ts';
 import type { Hints } from './hints.ts';
+import type { Intake } from './intake.ts';
 import type { Journal } from './journal.ts';
 import type { LiveQueue } from './live-queue.ts';
 import { addApiMetrics } from './metrics-api.ts';
@@ -20,6 +21,7 @@ export interface RouterMetrics {
 }
 
 export interface MetricsSources {
+  readonly intake: Pick<Intake, 'level' | 'bytesPerSecond'>;
   readonly journal: Pick<Journal, 'isNeeded'> | null;
   readonly counts: RouterCounts;
   readonly hints: Hints;
@@ -101,7 +103,7 @@ function addLinkCounters(register: Registry, { linkCounters }: Hints): void {
   );
 }
 
-function addGauges(register: Registry, { hints, live, upkeep, peers, journal }: MetricsSources): void {
+function addGauges(register: Registry, { hints, live, upkeep, peers, journal, intake }: MetricsSources): void {
   const links = () => [...hints.gateways.all()];
   const plain: readonly [name: string, help: string, read: () => number][] = [
     ['links_up', 'Links to gateways that stand.', () => links().filter((link) => link.isUp).length],
@@ -117,6 +119,8 @@ function addGauges(register: Registry, { hints, live, upkeep, peers, journal }: 
       () => links().reduce((sum, link) => sum + link.unanswered, 0),
     ],
     ['journalling', '1 while durable pushes go by the journal.', () => (journal?.isNeeded === true ? 1 : 0)],
+    ['intake_level', '0: all is taken; 1: no live messages; 2: no durable ones either (B8).', () => intake.level],
+    ['bytes_per_second', 'Pushes and links, a mean over about a second.', () => intake.bytesPerSecond],
     ['live_waiting', 'Live messages waiting for room at gateways.', () => live.length],
     ['peers', 'Other routers with a lease.', () => peers.current?.count ?? 0],
     ['peers_up', 'Links to other routers that stand.', () => peers.current?.linksUp ?? 0],

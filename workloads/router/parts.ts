@@ -21,6 +21,7 @@ import { answerClient } from './client-door.ts';
 import { newRouterCounts } from './counts.ts';
 import type { RouterCounts } from './counts.ts';
 import { Hints } from './hints.ts';
+import { Intake, memoryLimitOf } from './intake.ts';
 import { LivePath } from './live-path.ts';
 import { LiveQueue } from './live-queue.ts';
 import { openMetrics } from './metrics.ts';
@@ -65,6 +66,7 @@ export interface Parts {
   readonly api: ApiParts;
   readonly metrics: RouterMetrics;
   readonly bus: Bus | null;
+  readonly intake: Intake;
   readonly routes: ReturnType<typeof apiRoutes>;
 }
 
@@ -107,7 +109,17 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
     log,
     onApps: (apps) => quotas.keep(apps),
   });
-  const api = openApiParts({ ...deps, authorizer, quotas, hints, live: livePath, counts });
+  const intake = new Intake({
+    limits: {
+      memoryBytesMax: memoryLimitOf(settings.intakeMemoryBytesMax, process.constrainedMemory()),
+      bandwidthBytesPerSecond: settings.intakeBytesPerSecond,
+    },
+    clock,
+    log,
+    memoryBytes: () => process.memoryUsage.rss(),
+    bytes: () => counts.pushBytes + hints.linkCounters.bytesIn + hints.linkCounters.bytesOut,
+  });
+  const api = openApiParts({ ...deps, intake, authorizer, quotas, hints, live: livePath, counts });
   const post = openPoster({
     keys: () => keys.current().webhook,
     allowPrivate: settings.webhookPrivate === 'true',
@@ -144,9 +156,19 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
       })),
     upkeep,
     api,
-    metrics: openMetrics({ counts, hints, live: liveQueue, upkeep, peers, gauges: api.gauges, journal: api.journal }),
+    metrics: openMetrics({
+      counts,
+      hints,
+      live: liveQueue,
+      upkeep,
+      peers,
+      gauges: api.gauges,
+      journal: api.journal,
+      intake,
+    }),
     routes: [...apiRoutes({ authorizer, commands: api.commands }), keysRoute(() => keys.current().webhook)],
     bus: deps.bus,
+    intake,
   };
 }
 

@@ -11,6 +11,7 @@ import type { Store } from '../store/port.ts';
 import { countMessage } from './counts.ts';
 import type { RouterCounts } from './counts.ts';
 import type { Hints } from './hints.ts';
+import type { Intake } from './intake.ts';
 import { isBusRefusal } from './journal.ts';
 import type { Journal } from './journal.ts';
 import { isJournallable } from './journal-entry.ts';
@@ -35,6 +36,8 @@ export interface PusherOptions {
   readonly live: Pick<LivePath, 'toTopic' | 'toDevice'>;
   readonly sender: DeviceSender;
   readonly newId: () => MessageId;
+  /** Holds back while there is too much. */
+  readonly intake: Pick<Intake, 'assertOpen'>;
   readonly nowMs: () => number;
   /** Null: there is no bus to fail open to. */
   readonly journal: Journal | null;
@@ -64,6 +67,8 @@ export function openPusher(options: PusherOptions): Pusher {
       const labels = [push.class, push.target.kind] as const;
       try {
         assertAllowed(app, push);
+        options.intake.assertOpen(push.class);
+        options.counts.pushBytes += push.body.length + push.attributes.length;
         const accepted =
           push.class === 'durable'
             ? await durable.push(app, push)

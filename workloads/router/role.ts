@@ -116,7 +116,8 @@ class RunningRouter implements RunningRole {
   }
 
   #endParts(how: 'close' | 'kill'): void {
-    const { authorizer, upkeep, liveQueue, hints } = this.#parts;
+    const { authorizer, upkeep, liveQueue, hints, intake } = this.#parts;
+    intake.stop();
     authorizer.stop();
     upkeep.stop();
     liveQueue.stop();
@@ -153,7 +154,10 @@ class RunningRouter implements RunningRole {
 }
 
 /** For people who ask /readyz; the store and the gateways do not decide readiness, or one outage would take all routers out. */
-function describe({ authorizer, hints, peers, bus, api }: Parts, stopping: boolean): Readonly<Record<string, unknown>> {
+function describe(
+  { authorizer, hints, peers, bus, api, intake }: Parts,
+  stopping: boolean,
+): Readonly<Record<string, unknown>> {
   const gateways = [...hints.gateways.all()];
   return {
     stopping,
@@ -162,6 +166,7 @@ function describe({ authorizer, hints, peers, bus, api }: Parts, stopping: boole
     gateways: gateways.length,
     linksUp: gateways.filter((link) => link.isUp).length,
     circuitsOpen: gateways.filter(({ circuit }) => circuit !== 'closed').map(({ lease }) => lease.gateway),
+    intake: intake.level,
     journalling: api.journal?.isNeeded ?? false,
     bus: bus === null ? 'none' : bus.health().reachable ? 'reachable' : 'away',
     routers: 1 + (peers.current?.count ?? 0),

@@ -48,6 +48,16 @@ export const routerSettings = {
     min: 50,
     max: 60_000,
   }),
+  intakeMemoryBytesMax: integer(
+    'PUSHCLUSTER_INTAKE_MEMORY_BYTES_MAX',
+    'Resident memory above which live messages are refused, and durable ones a tenth above; 0: 80 % of what the container may use.',
+    { fallback: 0, min: 0, max: 1_099_511_627_776 },
+  ),
+  intakeBytesPerSecond: integer(
+    'PUSHCLUSTER_INTAKE_BYTES_PER_SECOND',
+    'Bandwidth of its links and pushes: at 80 % live messages are refused, at 95 % durable ones; 0: no bound.',
+    { fallback: 0, min: 0, max: 1_099_511_627_776 },
+  ),
   requestsInFlightMax: integer('PUSHCLUSTER_REQUESTS_IN_FLIGHT_MAX', 'Requests under way before new ones get 503.', {
     fallback: 10_000,
     min: 1,
