@@ -4,7 +4,7 @@
 // Every implementation MUST: do each operation's steps for one device, one topic or one bucket atomically; never re-send a
 // command on its own (a cut connection rejects with StoreUnavailableError, outcome unknown); bound every wait by
 // `commandTimeoutMs`; take its own time (Redis TIME, the injected clock in SQLite) for leases and expiry; pipeline what is
-// asked in one tick. It MUST NOT scan keys on a request path, keep state that only one process knows, or trust a client's claim.
+// asked in one tick; reject with RangeError what is past a bound named here (assert.ts). It MUST NOT scan keys on a request path, keep state that only one process knows, or trust a client's claim.
 import type { AccountId, AppId, BootId, DeviceId, Epoch, GatewayName, MessageId, TopicName } from '../protocol/ids.ts';
 import type { Lane, NotRecoveredReason, StreamName } from '../protocol/streams.ts';
 
@@ -42,7 +42,7 @@ export type AppendOutcome =
       /** True when this message id was in the stream already (offset is the first one's). */
       readonly duplicate: boolean;
     }
-  /** Accepted and dead-lettered at once, since the stream was full. */
+  /** Accepted and dead-lettered at once, since the stream was full; it took an offset, which no entry has. */
   | { readonly kind: 'dead'; readonly reason: 'stream-full' }
   | { readonly kind: 'refused'; readonly reason: 'stream-full' | 'device-unknown' };
 
@@ -378,6 +378,7 @@ export interface GroupInfo {
   readonly createdAtMs: number;
 }
 export type GroupChange =
+  /** The owner is a member, named or not. */
   | { readonly kind: 'create'; readonly owner: AccountId; readonly members: readonly AccountId[] }
   | { readonly kind: 'join' | 'leave'; readonly account: AccountId }
   | { readonly kind: 'delete' };
@@ -439,7 +440,7 @@ export interface Store {
   heads(streams: readonly StreamRef[]): Promise<readonly StreamHead[]>;
   /** Entries after a position, oldest first, expired ones left out. */
   read(reads: readonly StreamRead[]): Promise<readonly ReadOutcome[]>;
-  /** Moves cursors up and drops settled entries. */
+  /** Moves cursors up and ends the entries passed: acked, but expired where that came first. */
   settle(settles: readonly Settle[]): Promise<readonly SettleOutcome[]>;
   /** Ends single entries; each is idempotent. */
   settleEntries(settles: readonly EntrySettle[]): Promise<readonly EntrySettleOutcome[]>;

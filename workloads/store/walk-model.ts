@@ -234,6 +234,11 @@ export class WalkModel {
     this.#putLetter({ ...place, account: device.account as never, messageId: row.id, state });
   }
 
+  /** Whether deliveries wait in a device's streams whose time has passed. */
+  hasDue(name: DeviceId, nowMs: number): boolean {
+    const lanes = [...this.device(name).lanes.values()];
+    return lanes.some(({ deliveries }) => deliveries.some((row) => row.state === 'waiting' && isDue(row, nowMs)));
+  }
   /** The store has swept: what is due has expired. */
   swept(nowMs: number): void {
     for (const { lanes } of this.state.devices.values())

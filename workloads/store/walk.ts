@@ -67,6 +67,8 @@ const ACCOUNTS = ['ann', 'bob'] as const;
 const TOPICS = ['t1', 't2'].map(topicName);
 const KEYS = ['k1', 'k2'] as const;
 const ENDS = ['acked', 'acked', 'dead', 'cancelled', 'satisfied', 'filtered'] as const;
+/** Entries of one sweep. */
+const SWEEP = 500;
 const NEVER = 'never' as Epoch;
 
 class Walker {
@@ -365,7 +367,7 @@ class Walker {
     const present = this.#model.device(name).account;
     const account = present !== null && this.#chance(70) ? present : this.#pick(ACCOUNTS);
     await this.#do(`register ${name} ${account}`, async () => {
-      if (this.#model.device(name).account !== account) await this.#sweepNow();
+      if (this.#model.device(name).account !== account) await this.#sweepDevice(name);
       const outcome = await this.#store.registerDevice({
         app: this.#app,
         account: account as AccountId,
@@ -386,7 +388,7 @@ class Walker {
   async #close(): Promise<void> {
     const name = this.#pick(DEVICES);
     await this.#do(`close ${name}`, async () => {
-      await this.#sweepNow();
+      await this.#sweepDevice(name);
       assert.equal(await this.#store.closeDevice(this.#app, name), this.#model.device(name).account !== null);
       this.#model.left(name, null);
     });
@@ -458,8 +460,12 @@ class Walker {
     await this.#do('sweep', () => this.#sweepNow());
   }
   async #sweepNow(): Promise<void> {
-    while ((await this.#store.sweepExpired(500)) > 0);
+    while ((await this.#store.sweepExpired(SWEEP)) >= SWEEP);
     this.#model.swept(this.#under.nowMs());
+  }
+  /** Before a device leaves: what is due there has expired then, and is not cancelled. */
+  async #sweepDevice(name: DeviceId): Promise<void> {
+    if (this.#model.hasDue(name, this.#under.nowMs())) await this.#sweepNow();
   }
   /** A crash, which loses nothing; or a checkpoint, and later a fall back to it. */
   async #break(): Promise<void> {

@@ -6,11 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
+import { MIGRATIONS } from './schema.ts';
 import { openSqliteStore } from './sqlite-store.ts';
 import type { SqliteStore } from './sqlite-store.ts';
 import { storeContract } from '../contract.ts';
 import { anAppend, appendAll, appended, lane, register, texts, topic } from '../contract-subject.ts';
 import type { StoreUnderTest } from '../contract-subject.ts';
+import type { AppId, DeviceId, MessageId, TopicName } from '../../protocol/ids.ts';
 import { aManualClock, systemClock } from '../../runtime/clock.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'pushcluster-sqlite-'));
@@ -144,4 +146,34 @@ test('a registered device of a file is there after reopening', async () => {
   const second = openSqliteStore({ path, clock: systemClock });
   assert.equal((await second.tokenClient('shop' as never, 'tok'))?.device, 'd1');
   await second.close();
+});
+
+test('a file of the release before opens with what it held, and its ledger begins with what waits there', async () => {
+  const path = aFile();
+  const db = new DatabaseSync(path);
+  db.exec(`${MIGRATIONS[0]}; PRAGMA user_version = 1;`);
+  db.exec(`
+    INSERT INTO devices (id, app, device, account, generation, revoked_at) VALUES (1, 'shop', 'd1', 'ann', 3, 0);
+    INSERT INTO streams (id, app, kind, name, life, head, floor, held, bytes, history) VALUES
+      (1, 'shop', 'normal', 'd1', 'x', 3, 1, 2, 2, '[{"epoch":"e","first":1}]'),
+      (2, 'shop', 'topic', 'news', 'x', 5, 0, 1, 1, '[{"epoch":"t","first":1}]');
+    INSERT INTO entries (stream, offset, expires_at, appended_at, record) VALUES (1, 2, 0, 0, x'62'), (1, 3, 0, 0, x'63'), (2, 5, 0, 9, x'64');
+    INSERT INTO duplicates (stream, message_id, offset, prev, at) VALUES (1, 'A', 1, 0, 1), (1, 'B', 2, 1, 1), (1, 'C', 3, 2, 1);
+    INSERT INTO subscriptions (device, topic, epoch, offset) VALUES (1, 'news', 't', 3), (1, '$all', 'a', 1);
+  `);
+  db.close();
+  const store = openSqliteStore({ path, clock: aManualClock() });
+  const [app, d1, news] = ['shop' as AppId, 'd1' as DeviceId, 'news' as TopicName];
+  assert.deepEqual([(await store.ledger(app)).accepted, await store.countWaiting(app)], [2 + 2, 2 + 2]);
+  assert.deepEqual(await store.topicSubscribers(app, news, { after: null, limit: 9 }), { count: 1, devices: ['d1'] });
+  const asked = ['A', 'B'].map((id) => ({ device: d1, lane: 'normal' as const, messageId: id as MessageId }));
+  assert.deepEqual(
+    (await store.deliveryStates(app, asked)).map(({ state }) => state),
+    ['unknown', 'waiting'],
+  );
+  await appendAll(store, topic('news'), ['e']);
+  await store.unsubscribe(app, d1, [news]);
+  const { accepted, cancelled } = await store.ledger(app);
+  assert.deepEqual([accepted, cancelled, await store.countWaiting(app)], [5, 3, 2]);
+  await store.close();
 });
