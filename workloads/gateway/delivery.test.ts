@@ -106,7 +106,7 @@ describe('a topic', () => {
     assert.deepEqual(bodies(await second.nextMessages(1)), [3]);
   });
 
-  test('saves cursors on the flush budget, not with each ack', async () => {
+  test('R5: saves cursors on the flush budget, not with each ack', async () => {
     const watched = aStoreThatFails(world.store);
     const gateway = await world.gateway({ cursorFlushMs: 1000 }, { store: watched.store });
     const router = await gateway.router();
