@@ -5,12 +5,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MessageId, TopicName } from '../protocol/ids.ts';
-import type { StreamName } from '../protocol/streams.ts';
+import type { Lane, StreamName } from '../protocol/streams.ts';
+import type { DeadLetter } from '../store/port.ts';
 import { aStoreThatFails } from './failing-store.ts';
 import type { FailingStore } from './failing-store.ts';
 import { APP, World } from './fixtures.ts';
 import type { Entry, TestGateway, TestRouter } from './fixtures.ts';
-import { turns } from './test-client.ts';
+import { turns, until } from './test-client.ts';
 import { WalkClient } from './walk-client.ts';
 import type { WalkBody } from './walk-client.ts';
 
@@ -18,7 +19,6 @@ const WALKS = 6;
 const STEPS = 200;
 const STREAMS = ['@normal', '@high', '$all', 'news', 'chat.1'] as const;
 type Stream = (typeof STREAMS)[number];
-const LEVEL_MIN = 5;
 const SETTINGS = { windowMessagesMax: 8, ackTimeoutMs: 400, positionCheckMs: 1000, cursorFlushMs: 300, leaseMs: 3000 };
 
 type Random = (below: number) => number;
@@ -32,10 +32,35 @@ function seeded(seed: number): Random {
 
 interface Said {
   readonly stream: Stream;
+  /** Lanes: whose; topics: null. */
+  readonly to: Device | null;
   readonly entry: Entry;
   readonly body: WalkBody;
-  /** It must be dealt with; otherwise it may be, where it was in time. */
-  owed: boolean;
+  readonly level: number;
+  /** It may expire, or was cancelled. */
+  optional: boolean;
+  /** Devices that changed hands since: what they had not dealt with was cancelled. */
+  readonly lostBy: Set<Device>;
+}
+
+class Device {
+  readonly name: string;
+  readonly client: WalkClient;
+  /** Of `news` it wants these levels. */
+  readonly levelMin: number;
+  token = '';
+
+  constructor(name: string, client: WalkClient, levelMin: number) {
+    this.name = name;
+    this.client = client;
+    this.levelMin = levelMin;
+  }
+
+  /** Whether it must deal with a message, or find it dead. */
+  isOwed({ stream, to, level, optional, lostBy }: Said): boolean {
+    if (optional || lostBy.has(this) || (to !== null && to !== this)) return false;
+    return stream !== 'news' || level >= this.levelMin;
+  }
 }
 
 class Walk {
@@ -43,26 +68,32 @@ class Walk {
   readonly #store: FailingStore;
   readonly #random: Random;
   readonly #where: string;
-  readonly #client: WalkClient;
+  readonly #devices: readonly Device[];
   readonly #said: Said[] = [];
   #gateway: TestGateway | null = null;
   #router: TestRouter | null = null;
-  #token = '';
   #n = 0;
+  /** Kills and changes of account: what a cursor had not saved by then is counted as what it is found to be later. */
+  #upsets = 0;
 
   constructor(seed: number) {
     this.#random = seeded(seed);
     this.#where = `seed ${seed}`;
-    this.#client = new WalkClient(this.#random, this.#where);
+    this.#devices = [
+      new Device('d', new WalkClient(this.#random, `${this.#where} d`), 5),
+      new Device('e', new WalkClient(this.#random, `${this.#where} e`), 0),
+    ];
     this.#store = aStoreThatFails(this.#world.store);
   }
 
   async run(): Promise<void> {
     try {
       await this.#startGateway();
-      this.#token = await this.#world.device('d');
-      await this.#connect();
-      for (let step = 0; step < STEPS; step++) await this.#step();
+      for (const device of this.#devices) {
+        device.token = await this.#world.device(device.name, { account: device.name });
+        await this.#connect(device);
+      }
+      for (let step = 0; step < STEPS; step++) await this.#step(this.#devices[this.#random(2)]!);
       await this.#settle();
       await this.#check();
     } finally {
@@ -70,57 +101,61 @@ class Walk {
     }
   }
 
-  async #step(): Promise<void> {
+  async #step(device: Device): Promise<void> {
     const what = this.#random(100);
-    if (what < 55) await this.#say();
-    else if (what < 75) this.#client.ack(this.#random);
+    if (what < 55) await this.#say(device);
+    else if (what < 75) device.client.ack(this.#random);
     else if (what < 88) await this.#world.pass(50 + this.#random(400));
-    else if (what < 92) this.#client.conn.socket.terminate();
-    else if (what < 94) await this.#loseAck();
+    else if (what < 92) device.client.conn.socket.terminate();
+    else if (what < 94) await this.#loseAck(device);
     else if (what < 96) await this.#cancel();
-    else if (what < 98) await this.#loseStore();
+    else if (what < 98) await this.#loseStore(device);
     else if (what < 99) await this.#killGateway();
-    else await this.#changeAccount();
-    if (!this.#client.connected) await this.#connect();
-    this.#client.take();
+    else await this.#changeAccount(device);
+    await this.#attend();
+  }
+
+  /** Clients come back, and deal with what came. */
+  async #attend(): Promise<void> {
+    for (const device of this.#devices) {
+      if (!device.client.connected) await this.#connect(device);
+      device.client.take();
+    }
   }
 
   // ---- what happens
 
-  async #say(): Promise<void> {
+  async #say(device: Device): Promise<void> {
     const stream = STREAMS[this.#random(STREAMS.length)]!;
     const body: WalkBody = {
       n: ++this.#n,
       poison: this.#random(20) === 0,
       failures: this.#random(10) === 0 ? 1 + this.#random(2) : 0,
     };
-    const expires = this.#random(12) === 0;
+    const optional = this.#random(12) === 0;
     const level = this.#random(10);
-    const more = {
-      level,
-      attemptsMax: 4,
-      expiresAtMs: expires ? this.#world.clock.nowMs() + 50 + this.#random(500) : 0,
-    };
+    const expiresAtMs = optional ? this.#world.clock.nowMs() + 50 + this.#random(500) : 0;
+    const more = { level, attemptsMax: 4, expiresAtMs };
+    const lane = laneOf(stream);
     const entry =
-      stream === '@normal' || stream === '@high'
-        ? await this.#world.appendTo('d', body, stream === '@high' ? 'high' : 'normal', more)
-        : await this.#world.publish(stream, body, more);
-    const owed = !expires && !(stream === 'news' && level < LEVEL_MIN);
-    this.#said.push({ stream, entry, body, owed });
+      lane === null
+        ? await this.#world.publish(stream, body, more)
+        : await this.#world.appendTo(device.name, body, lane, more);
+    const to = lane === null ? null : device;
+    this.#said.push({ stream, to, entry, body, level, optional, lostBy: new Set() });
     const fate = this.#random(10);
     if (fate < 5) await this.#hint(this.#said.at(-1)!);
     else if (fate < 7) await this.#hint(this.#said[this.#random(this.#said.length)]!); // an old one again, this one perhaps never
   }
 
-  async #hint({ stream, entry }: Said): Promise<void> {
-    if (stream === '@normal' || stream === '@high')
-      await this.#router!.toDevice('d', entry, stream === '@high' ? 'high' : 'normal', 0);
-    else await this.#router!.toTopic(stream, entry, 0);
+  async #hint({ stream, to, entry }: Said): Promise<void> {
+    if (to === null) await this.#router!.toTopic(stream, entry, 0);
+    else await this.#router!.toDevice(to.name, entry, laneOf(stream)!, 0);
   }
 
-  async #loseAck(): Promise<void> {
-    this.#client.ackAll();
-    this.#client.conn.socket.terminate();
+  async #loseAck({ client }: Device): Promise<void> {
+    client.ackAll();
+    client.conn.socket.terminate();
     await turns(2);
   }
 
@@ -129,66 +164,62 @@ class Walk {
     const one = open[this.#random(Math.max(1, open.length))];
     if (one === undefined) return;
     await this.#world.store.cancelTopicEntry(APP, one.stream as TopicName, one.entry.id);
-    one.owed = false;
+    one.optional = true;
   }
 
-  async #loseStore(): Promise<void> {
+  async #loseStore({ client }: Device): Promise<void> {
     this.#store.away = true;
-    this.#client.ack(this.#random);
+    client.ack(this.#random);
     await this.#world.pass(100 + this.#random(1500));
-    this.#client.take();
+    for (const device of this.#devices) device.client.take();
     this.#store.away = false;
     await this.#world.pass(1200);
   }
 
   async #killGateway(): Promise<void> {
+    this.#upsets++;
     this.#gateway!.kill();
     await turns(5);
+    for (const { client } of this.#devices) client.take();
     await this.#startGateway();
   }
 
-  /** Another account has the device for a while: what waited for this one is cancelled. */
-  async #changeAccount(): Promise<void> {
+  /** Another account has the device for a while: what waited for this one is cancelled. `$all` too is heard from where it is then. */
+  async #changeAccount(device: Device): Promise<void> {
+    this.#upsets++;
     await turns(10);
-    this.#client.take();
-    await this.#world.device('d', { account: 'bob' });
-    this.#client.conn.socket.terminate();
+    device.client.take();
+    await this.#world.device(device.name, { account: 'other' });
+    device.client.conn.socket.terminate();
     await turns(5);
-    this.#token = await this.#world.device('d');
-    this.#client.forget();
-    // `$all` too: the next session hears it from where it is then.
-    for (const said of this.#said) said.owed = false;
+    device.token = await this.#world.device(device.name, { account: device.name });
+    device.client.forget();
+    for (const said of this.#said) said.lostBy.add(device);
   }
 
-  // ---- the client's way
+  // ---- the clients' way
 
   async #startGateway(): Promise<void> {
     this.#gateway = await this.#world.gateway(SETTINGS, { store: this.#store.store });
     this.#router = await this.#gateway.router();
   }
 
-  async #connect(): Promise<void> {
-    this.#client.take();
+  async #connect({ client, token, levelMin }: Device): Promise<void> {
+    client.take();
     await turns(5);
-    const positions = this.#random(2) === 0 ? {} : { positions: this.#client.positions() };
-    const conn = await this.#gateway!.connect({ token: this.#token, ...positions });
-    this.#client.attach(conn);
-    const filter = { levelMin: LEVEL_MIN };
-    const topics = [{ topic: 'news' as TopicName, filter }, { topic: 'chat.1' as TopicName }];
-    conn.send({ type: 'subscribe', id: 1, topics });
-    for (let i = 0; i < 40 && !conn.frames.some(({ type }) => type === 'subscribed'); i++) await turns(2);
-    assert.ok(
-      conn.frames.some(({ type }) => type === 'subscribed'),
-      `${this.#where}: subscribed`,
-    );
+    const positions = this.#random(2) === 0 ? {} : { positions: client.positions() };
+    const conn = await this.#gateway!.connect({ token, ...positions });
+    client.attach(conn);
+    const news = { topic: 'news' as TopicName, ...(levelMin === 0 ? {} : { filter: { levelMin } }) };
+    conn.send({ type: 'subscribe', id: 1, topics: [news, { topic: 'chat.1' as TopicName }] });
+    await until('it is subscribed', () => conn.frames.some(({ type }) => type === 'subscribed'));
   }
 
   async #settle(): Promise<void> {
     for (let i = 0; i < 160; i++) {
       await this.#world.pass(200);
-      if (!this.#client.connected) await this.#connect();
-      this.#client.take();
-      this.#client.ackAll();
+      await this.#attend();
+      for (const { client } of this.#devices) client.ackAll();
       await turns(3);
     }
     await this.#world.store.sweepExpired(10_000);
@@ -197,42 +228,54 @@ class Walk {
   // ---- what must be so
 
   async #check(): Promise<void> {
-    const { store } = this.#world;
-    const dead = await this.#deadLetters();
-    for (const stream of STREAMS) {
-      const handled = this.#client.handled.get(stream as StreamName) ?? [];
-      const said = this.#said.filter((one) => one.stream === stream);
-      const where = `${this.#where}: ${stream}`;
-      assert.deepEqual(
-        handled,
-        handled.toSorted((a, b) => a - b),
-        `${where}: in order, each once`,
-      );
-      assert.equal(new Set(handled).size, handled.length, `${where}: each once`);
-      const known = new Set(handled);
-      for (const { owed, body, entry } of said) {
-        const at = `${where}: message ${body.n} at ${entry.offset}`;
-        if (body.poison) assert.ok(!owed || dead.has(entry.id), `${at} is a dead letter`);
-        else if (owed) assert.ok(known.has(body.n) || dead.has(entry.id), `${at} was dealt with`);
-      }
+    const letters = await this.#deadLetters();
+    for (const device of this.#devices) {
+      const dead = new Set(letters.filter((letter) => letter.device === device.name).map(({ messageId }) => messageId));
+      for (const stream of STREAMS) this.#checkStream(device, stream, dead);
     }
     assert.equal((await this.#gateway!.state()).unacked, 0, `${this.#where}: nothing is under way`);
-    const { accepted, acked, expired, dead: died, cancelled, filtered } = await store.ledger(APP);
-    const ledger = { accepted, acked, expired, dead: died, cancelled, filtered };
-    assert.equal(await store.countWaiting(APP), 0, `${this.#where}: ${JSON.stringify(ledger)}`);
-    assert.equal(acked + expired + died + cancelled + filtered, accepted, `${this.#where}: ${JSON.stringify(ledger)}`);
+    const { store } = this.#world;
+    const { accepted, acked, expired, dead, cancelled, filtered } = await store.ledger(APP);
+    const where = `${this.#where}: ${JSON.stringify({ accepted, acked, expired, dead, cancelled, filtered })}`;
+    assert.equal(await store.countWaiting(APP), 0, where);
+    assert.equal(acked + expired + dead + cancelled + filtered, accepted, where);
+    const counted = letters.filter(({ stream }) => stream !== '$all').length;
+    assert.ok(this.#upsets === 0 ? dead === counted : dead <= counted, `${where}, ${counted} dead letters`);
   }
 
-  async #deadLetters(): Promise<ReadonlySet<MessageId>> {
-    const ids = new Set<MessageId>();
+  #checkStream(device: Device, stream: Stream, dead: ReadonlySet<MessageId>): void {
+    const handled = device.client.handled.get(stream as StreamName) ?? [];
+    const where = `${this.#where}: ${stream} of ${device.name}`;
+    assert.deepEqual(
+      handled,
+      handled.toSorted((a, b) => a - b),
+      `${where}: in order`,
+    );
+    const known = new Set(handled);
+    assert.equal(known.size, handled.length, `${where}: each once`);
+    for (const said of this.#said) {
+      if (said.stream !== stream || !device.isOwed(said)) continue;
+      const { body, entry } = said;
+      // One that was dealt with may be dead as well, when none of its acks arrived.
+      const ended = dead.has(entry.id) || (known.has(body.n) && !body.poison);
+      assert.ok(ended, `${where}: message ${body.n} at ${entry.offset} was dealt with or is dead`);
+    }
+  }
+
+  async #deadLetters(): Promise<readonly DeadLetter[]> {
+    const letters: DeadLetter[] = [];
     let cursor: string | null = null;
     do {
       const page = await this.#world.store.deadLetters(APP, { cursor, limit: 100 });
-      for (const { messageId } of page.letters) ids.add(messageId);
+      letters.push(...page.letters);
       cursor = page.next;
     } while (cursor !== null);
-    return ids;
+    return letters;
   }
+}
+
+function laneOf(stream: Stream): Lane | null {
+  return stream === '@normal' ? 'normal' : stream === '@high' ? 'high' : null;
 }
 
 for (let i = 0; i < WALKS; i++)

@@ -25,7 +25,7 @@ export const CLOSE = {
   slow: {
     code: 4002,
     reason: 'slow',
-    when: 'the outbox passed its limit for a class that may not be dropped',
+    when: 'the outbox passed its limit for what may not be dropped, or nothing was read for a minute',
     client: 'reconnect with backoff and resume',
   },
   storeUnavailable: {
