@@ -149,7 +149,8 @@ export class GroupConsumer implements BusConsumer {
         mine.add(key);
         const start = this.#starts?.get(key);
         if (start !== undefined) consumer.seek({ topic: name, partition, offset: `${start.offset}` });
-        if (this.#runs.get(key)?.isBusy === true) consumer.pause([{ topic: name, partitions: [partition] }]);
+        const run = this.#runs.get(key);
+        if (run?.isBusy === true) run.hold();
         else consumer.resume([{ topic: name, partitions: [partition] }]);
       }
     }
@@ -165,7 +166,7 @@ export class GroupConsumer implements BusConsumer {
     for (const topic of this.#consume.topics) {
       const name = this.#topics.nameOf(topic);
       const groupId = this.#parts.prefix + this.#consume.group;
-      const { ends, committed } = await this.#reach.ask(async (admin) => ({
+      const { ends, committed } = await this.#reach.askPatiently(async (admin) => ({
         ends: await admin.fetchTopicOffsets(name),
         committed: await admin.fetchOffsets({ groupId, topics: [name] }),
       }));
@@ -218,11 +219,11 @@ export class GroupConsumer implements BusConsumer {
     );
   }
 
-  #resume({ topic, partition }: PartitionPlace, next: number): void {
+  #resume({ topic, partition }: PartitionPlace, next: number | null): void {
     if (this.#stopping !== null || this.#consumer === null) return;
     const name = this.#topics.nameOf(topic);
     try {
-      this.#consumer.seek({ topic: name, partition, offset: `${next}` });
+      if (next !== null) this.#consumer.seek({ topic: name, partition, offset: `${next}` });
       this.#consumer.resume([{ topic: name, partitions: [partition] }]);
     } catch {
       // It has ended: the next life fetches from what is committed.

@@ -57,7 +57,7 @@ class KafkaBus implements Bus {
     const name = this.#topics.nameOf(topic);
     try {
       await this.#topics.ensure([topic]);
-      return await this.#reach.ask(async (admin) => {
+      return await this.#reach.askPatiently(async (admin) => {
         const settled = await admin.fetchOffsets({ groupId: this.#parts.prefix + group, topics: [name] });
         const ends = await admin.fetchTopicOffsets(name);
         const by = new Map(

@@ -17,8 +17,8 @@ export interface PartitionHost {
   /** Everything below `next` is settled. Rejects when the broker does not take it. */
   commit(place: PartitionPlace, next: number): Promise<void>;
   pause(place: PartitionPlace): void;
-  /** Fetches again, from `next`. */
-  resume(place: PartitionPlace, next: number): void;
+  /** Fetches again, from `next`; null: from where the consumer stands. */
+  resume(place: PartitionPlace, next: number | null): void;
 }
 
 const COMMIT_AGAIN_MS = 1000;
@@ -32,6 +32,8 @@ export class PartitionRun {
   #settled: number | null = null;
   #committed: number | null = null;
   #isLost = false;
+  /** It was paused for the work under way, and is resumed at its end. */
+  #isHeld = false;
   #cancelWait: () => void = () => {};
   #cancelCommit: () => void = () => {};
 
@@ -51,23 +53,31 @@ export class PartitionRun {
   async take(messages: readonly KafkaMessage[], lastOffset: number): Promise<number | null> {
     const { parts } = this.#host;
     if (this.#work !== null) {
-      this.#host.pause(this.place); // after a rebalance the same records come while they are still worked on
+      this.hold(); // after a rebalance the same records come while they are still worked on
       return null;
     }
     this.#isLost = false;
-    let isDetached = false;
-    this.#work = this.#handAll(messages, lastOffset).finally(() => {
-      this.#work = null;
-      if (isDetached && !this.#isLost) this.#host.resume(this.place, this.#settled ?? lastOffset + 1);
-    });
+    this.#work = this.#handAll(messages, lastOffset).finally(() => this.#ended());
     const late = Promise.withResolvers<'late'>();
     const cancel = parts.clock.after(parts.tuning.detachMs, () => late.resolve('late'));
     const first = await Promise.race([this.#work, late.promise]);
     cancel();
     if (first !== 'late') return this.#settled;
-    isDetached = true;
-    this.#host.pause(this.place);
+    this.hold();
     return null;
+  }
+
+  /** Nothing is fetched until the work under way has ended. */
+  hold(): void {
+    this.#isHeld = true;
+    this.#host.pause(this.place);
+  }
+
+  #ended(): void {
+    this.#work = null;
+    if (!this.#isHeld) return;
+    this.#isHeld = false;
+    this.#host.resume(this.place, this.#isLost ? null : this.#settled);
   }
 
   /** The partition went to another member: what is under way is neither tried again nor committed. */

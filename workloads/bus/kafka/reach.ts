@@ -5,6 +5,23 @@ import type { BusHealth } from '../port.ts';
 import { describeKafkaError, newKafka } from './client.ts';
 import type { KafkaParts } from './client.ts';
 
+const PATIENCE_MS = 5000;
+const AGAIN_MS = 50;
+/** Answers of a broker whose metadata or coordinator is still on its way; kafkajs has a name of its own for the last. */
+const NOT_READY = new Set<unknown>([
+  'NOT_LEADER_FOR_PARTITION',
+  'LEADER_NOT_AVAILABLE',
+  'UNKNOWN_TOPIC_OR_PARTITION',
+  'GROUP_COORDINATOR_NOT_AVAILABLE',
+  'NOT_COORDINATOR_FOR_GROUP',
+  'GROUP_LOAD_IN_PROGRESS',
+]);
+
+function isNotReady(error: unknown): boolean {
+  const { type, name } = error as { type?: unknown; name?: unknown };
+  return NOT_READY.has(type) || name === 'KafkaJSGroupCoordinatorNotFound';
+}
+
 export class Reach {
   readonly #parts: KafkaParts;
   /** Why they do not answer; null: they did, last time. */
@@ -65,6 +82,20 @@ export class Reach {
       if (this.#admin === connecting) this.#admin = null;
       connecting.then((admin) => admin.disconnect()).catch(() => undefined);
       throw error;
+    }
+  }
+
+  /** As `ask`, again for a while where a broker that answers is not ready yet: it was just started, or the topic just made. */
+  async askPatiently<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    const { clock } = this.#parts;
+    const lastMs = clock.monotonicMs() + PATIENCE_MS;
+    for (;;) {
+      try {
+        return await this.ask(question);
+      } catch (error) {
+        if (!isNotReady(error) || this.#closed || clock.monotonicMs() > lastMs) throw error;
+      }
+      await new Promise<void>((resolve) => void clock.after(AGAIN_MS, resolve));
     }
   }
 

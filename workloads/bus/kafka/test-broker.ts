@@ -21,6 +21,8 @@ export interface TestBrokerOptions {
   readonly host?: string;
   /** Lines of server.properties on top of the small ones. */
   readonly properties?: readonly string[];
+  /** A SCRAM-SHA-512 user, made before the first start. */
+  readonly user?: { readonly name: string; readonly password: string };
 }
 
 export class TestBroker {
@@ -46,7 +48,7 @@ export class TestBroker {
   static async start(options: TestBrokerOptions): Promise<TestBroker> {
     const host = options.host ?? '127.0.0.1';
     const broker = new TestBroker(options, { port: await freePort(host), controller: await freePort(host) });
-    await broker.#format();
+    await broker.#format(options.user);
     await broker.start();
     return broker;
   }
@@ -93,10 +95,11 @@ export class TestBroker {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  async #format(): Promise<void> {
+  async #format(user: TestBrokerOptions['user']): Promise<void> {
     const id = randomBytes(16).toString('base64url');
-    const config = join(this.dir, 'server.properties');
-    const child = this.#run(['-XX:TieredStopAtLevel=1', 'kafka.tools.StorageTool', 'format', '-t', id, '-c', config]);
+    const words = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', join(this.dir, 'server.properties')];
+    if (user !== undefined) words.push('--add-scram', `SCRAM-SHA-512=[name=${user.name},password=${user.password}]`);
+    const child = this.#run(['-XX:TieredStopAtLevel=1', ...words]);
     const code = await new Promise((resolve) => child.once('close', resolve));
     if (code !== 0)
       throw new Error(`formatting the broker's folder failed (exit ${String(code)}): ${this.#lastLines()}`);

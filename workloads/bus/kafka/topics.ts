@@ -1,5 +1,6 @@
 // Topics as this cluster makes them: their names on the brokers, their partitions and replicas, and how long what is of no use later is
 // kept. Whoever publishes to or consumes a topic has it made first; one that is there stays as it is.
+import type { Admin } from 'kafkajs';
 import { BUS_TOPICS } from '../port.ts';
 import type { KafkaParts } from './client.ts';
 import type { Reach } from './reach.ts';
@@ -46,24 +47,57 @@ export class Topics {
   async #make(topic: string): Promise<void> {
     const { partitions, replication, log } = this.#parts;
     const name = this.nameOf(topic);
-    const retention = RETENTION[topic];
-    const made = await this.#reach.ask((admin) =>
-      admin.createTopics({
-        waitForLeaders: true,
-        topics: [
-          {
-            topic: name,
-            numPartitions: partitions,
-            replicationFactor: replication,
-            // As producers send them: brokers that recompress could choose a codec that consumers lack.
-            configEntries: [
-              { name: 'compression.type', value: 'producer' },
-              ...(retention === undefined ? [] : [{ name: 'retention.ms', value: `${retention}` }]),
-            ],
-          },
-        ],
-      }),
+    const made = await this.#reach.ask(
+      async (admin) => (await isThere(admin, name)) || (await this.#create(admin, topic)),
     );
-    if (made) log.info({ topic: name, partitions, replication }, 'topic made');
+    if (made === 'made') log.info({ topic: name, partitions, replication }, 'topic made');
+  }
+
+  /** Two roles at once: one makes it, the other finds it made. */
+  async #create(admin: Admin, topic: string): Promise<'made' | 'there'> {
+    const { partitions, replication } = this.#parts;
+    const retention = RETENTION[topic];
+    const made = await admin.createTopics({
+      waitForLeaders: false,
+      topics: [
+        {
+          topic: this.nameOf(topic),
+          numPartitions: partitions,
+          replicationFactor: replication,
+          // As producers send them: brokers that recompress could choose a codec that consumers lack.
+          configEntries: [
+            { name: 'compression.type', value: 'producer' },
+            ...(retention === undefined ? [] : [{ name: 'retention.ms', value: `${retention}` }]),
+          ],
+        },
+      ],
+    });
+    await this.#untilThere(admin, this.nameOf(topic));
+    return made ? 'made' : 'there';
+  }
+
+  /** Brokers hear of a new topic a moment after it was made. */
+  async #untilThere(admin: Admin, name: string): Promise<void> {
+    const { clock, publishTimeoutMs } = this.#parts;
+    const lastMs = clock.monotonicMs() + publishTimeoutMs;
+    while (!(await isThere(admin, name))) {
+      if (clock.monotonicMs() > lastMs) throw new Error(`expected ${name} to be there within ${publishTimeoutMs} ms`);
+      await new Promise<void>((resolve) => void clock.after(LOOK_MS, resolve));
+    }
+  }
+}
+
+const LOOK_MS = 20;
+/** Not there, or not yet: its partitions have no leader. */
+const NOT_THERE = new Set<unknown>(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
+
+/** Asked first, so that where topics are there already no right to make them is needed. */
+async function isThere(admin: Admin, name: string): Promise<boolean> {
+  try {
+    await admin.fetchTopicMetadata({ topics: [name] });
+    return true;
+  } catch (error) {
+    if (NOT_THERE.has((error as { type?: unknown }).type)) return false;
+    throw error;
   }
 }
