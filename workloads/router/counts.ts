@@ -10,7 +10,7 @@ export type HintOutcome =
   | 'diverted' // over the bus, since the gateway's link fails: no answer comes
   | 'offline' // no route: nothing was sent
   | 'dropped' // no room towards the gateway, or it did not answer in time
-  | 'failed'; // the store could not tell the route
+  | 'unknown'; // the store could not tell the route: every gateway was told
 
 export interface RouterCounts {
   /** Messages by `class/target/outcome`; outcome is the answer's state, `duplicate`, or the error's code. */
@@ -48,7 +48,7 @@ export interface RouterCounts {
 export function newRouterCounts(): RouterCounts {
   return {
     messages: new Map(),
-    hints: { taken: 0, slow: 0, 'not-here': 0, moved: 0, diverted: 0, offline: 0, dropped: 0, failed: 0 },
+    hints: { taken: 0, slow: 0, 'not-here': 0, moved: 0, diverted: 0, offline: 0, dropped: 0, unknown: 0 },
     jobs: new Map(),
     expansions: { begun: 0, ended: 0, recipients: { stored: 0, again: 0, dead: 0, unknown: 0 } },
     deadLetterActions: new Map(),

@@ -103,8 +103,10 @@ export class Hints {
     const presence = await this.#routes.of(delivery.app, delivery.device);
     const { hints } = this.#options.counts;
     if (presence === 'offline') hints.offline++;
-    else if (presence === 'unknown') this.#tellAll((bootId) => ({ ...delivery, bootId }));
-    else {
+    else if (presence === 'unknown') {
+      hints.unknown++;
+      this.#tellAll((bootId) => ({ ...delivery, bootId }));
+    } else {
       const link = this.gateways.byBoot(presence.bootId);
       if (link?.offer({ ...delivery, bootId: presence.bootId }, moves) === 'full') hints.dropped++;
     }
@@ -136,6 +138,7 @@ export class Hints {
     });
     const { hints } = this.#options.counts;
     hints.offline += offline.length;
+    hints.unknown += unknown.length;
     if (moves > 0) hints.moved += many.rows.length - offline.length - unknown.length;
     await Promise.all([...byBoot].map(([bootId, rows]) => this.#offerMany({ ...many, rows }, { bootId, moves })));
     if (unknown.length > 0)

@@ -42,7 +42,7 @@ export class LivePath {
   /** Resolves with the gateways it was sent to. Rejects with RefusedError 'overloaded'. */
   async toTopic(app: AppId, topic: TopicName, record: Uint8Array): Promise<number> {
     const owner = this.#ownerOf(() => topicStream(app, topic));
-    if (owner === null) return (await this.#ownTopic(app, topic, record)).gateways;
+    if (owner === null) return await this.#sendTopic({ app, topic, record, stamp: this.#options.stamps.next() });
     const answer = await this.#forward(owner, { kind: 'forward-live', app, topic, device: '', lane: 'normal', record });
     if (answer.outcome === 'busy') throw busy('the router that owns the topic takes nothing now');
     return answer.gateways;
@@ -93,8 +93,11 @@ export class LivePath {
 
   async #ownTopic(app: AppId, topic: TopicName, record: Uint8Array): Promise<Done> {
     const stamp = this.#options.stamps.next();
-    const gateways = await this.#options.sendTopic({ kind: 'deliver-topic', app, topic, stamp, record, ...NOWHERE });
+    const gateways = await this.#sendTopic({ app, topic, record, stamp });
     return { outcome: 'sent', gateways, bootId: '', stamp };
+  }
+  #sendTopic(message: { app: AppId; topic: TopicName; record: Uint8Array; stamp: number }): Promise<number> {
+    return this.#options.sendTopic({ kind: 'deliver-topic', ...message, ...NOWHERE });
   }
 
   async #ownDevice(app: AppId, device: DeviceId, message: { lane: Lane; record: Uint8Array }): Promise<Done> {

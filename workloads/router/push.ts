@@ -124,7 +124,8 @@ class FailOpen {
       throw error;
     }
     const { id, push, atMs } = entry;
-    const { record, lane } = compose(app, push, id, atMs);
+    // With its body: a client that asks for one later would ask a stream that has it not yet.
+    const { record, lane } = compose(app, { ...push, deliver: { ...push.deliver, idOnly: false } }, id, atMs);
     // Without a position, as a live message: who is connected has it now, and its client knows the id when the stream brings it.
     const { live, counts } = this.#options;
     const { target } = push;
