@@ -12,6 +12,7 @@ import type { Parts, RouterDeps, RouterSettings } from './parts.ts';
 import { answerClock } from './router-peers.ts';
 import { startTcpDoor } from './tcp-door.ts';
 import type { TcpDoor } from './tcp-door.ts';
+import { answerUpstream } from './upstream-door.ts';
 
 export type { RouterDeps, RouterSettings } from './parts.ts';
 
@@ -141,7 +142,12 @@ class RunningRouter implements RunningRole {
 
   #take(peer: LinkPeer, frame: LinkFrame): void {
     const { log } = this.#deps;
-    if (frame.kind === 'command') {
+    if (frame.kind === 'command' && peer.role === 'upstream') {
+      const { authorizer, api } = this.#parts;
+      answerUpstream({ authorizer, commands: api.commands, log }, frame)
+        .then((reply) => peer.send(reply))
+        .catch((error: unknown) => log.error({ err: error }, 'a command of upstream failed by a bug'));
+    } else if (frame.kind === 'command') {
       const reply = answerClock(frame, this.#parts.stamps);
       if (reply !== null) peer.send(reply);
     } else if (frame.kind === 'forward-live') {
