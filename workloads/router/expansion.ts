@@ -1,6 +1,6 @@
 // Expanding a list (R10): chunk by chunk its names become deliveries. Idempotent by (message, device), since appends are: whoever resumes
 // begins at the first chunk that is not marked done, appends once more what may have been appended, and nobody gets it twice. Bounded
-// memory: two waves of chunks at a time, no promise and no closure for each recipient. jobs.ts runs it.
+// memory: some waves of chunks at a time, no promise and no closure for each recipient. jobs.ts runs it.
 import type { AppId, DeviceId, MessageId } from '../protocol/ids.ts';
 import type { DeliverManyRow } from '../protocol/link.ts';
 import type { Message, Store } from '../store/port.ts';
@@ -25,10 +25,12 @@ export interface ExpansionOptions {
   readonly counts: RouterCounts;
 }
 
-/** Chunks of one wave: 2,000 appends in a trip. */
-export const WAVE_CHUNKS = 4;
-/** While one wave is told to gateways the next is appended: so many chunks may hold entries without being marked done. */
-export const UNMARKED_CHUNKS_MAX = 2 * WAVE_CHUNKS;
+/** Chunks of one wave: 1,000 appends in a trip, some ten milliseconds of a store's time. */
+export const WAVE_CHUNKS = 2;
+/** Waves at once: the store appends one while another one's answers are read and a third is told to gateways. */
+export const WAVES_MAX = 3;
+/** So many chunks may hold entries without being marked done. */
+export const UNMARKED_CHUNKS_MAX = WAVES_MAX * WAVE_CHUNKS;
 
 /** Runs jobs of kind 'expand'. */
 export function expandLists(options: ExpansionOptions): JobHandler {
@@ -46,6 +48,12 @@ export function expandLists(options: ExpansionOptions): JobHandler {
   };
 }
 
+/** A wave under way; `done` once its recipients are in their streams and told. */
+interface Wave {
+  readonly to: number;
+  readonly done: Promise<void>;
+}
+
 /** One slice of the work. */
 class Expansion {
   readonly #options: ExpansionOptions;
@@ -54,8 +62,7 @@ class Expansion {
   /** As streams hold it. */
   readonly #record: Uint8Array;
   #marked: number;
-  /** The wave that is appended and being told to gateways. */
-  #told: { readonly to: number; readonly done: Promise<void> } | null = null;
+  #waves: Wave[] = [];
 
   constructor(options: ExpansionOptions, row: Message, out: Outgoing) {
     this.#options = options;
@@ -66,28 +73,48 @@ class Expansion {
   }
 
   async run(slice: Slice): Promise<JobOutcome> {
-    const { chunks, chunksDone } = this.#row;
-    for (let from = chunksDone; from < chunks; from += WAVE_CHUNKS) {
-      if (slice.isOver()) return (await this.#mark()) ? { laterMs: 0 } : 'done';
-      const to = Math.min(chunks, from + WAVE_CHUNKS);
-      const rows = await this.#append(await devicesOfChunks(this.#options.store, this.#row, from, to));
-      if (!(await this.#mark())) return await this.#cancelled(to);
-      const done = this.#tell(rows);
-      done.catch(() => {}); // awaited by the next mark: until then its rejection is not unhandled
-      this.#told = { to, done };
+    try {
+      return await this.#run(slice);
+    } finally {
+      // Nothing goes on behind the back of whoever runs it next.
+      await Promise.allSettled(this.#waves.map(({ done }) => done));
     }
-    if (!(await this.#mark())) return await this.#cancelled(chunks);
+  }
+
+  async #run(slice: Slice): Promise<JobOutcome> {
+    const { chunks } = this.#row;
+    let from = this.#marked;
+    while (from < chunks && !slice.isOver()) {
+      const to = Math.min(chunks, from + WAVE_CHUNKS);
+      this.#begin(from, to);
+      from = to;
+      if (this.#waves.length === WAVES_MAX && !(await this.#mark())) return await this.#cancelled(from);
+    }
+    while (this.#waves.length > 0) if (!(await this.#mark())) return await this.#cancelled(from);
+    if (from < chunks) return { laterMs: 0 };
+    if (chunks === 0) await this.#markAt(0);
     this.#options.counts.expansions.ended++;
     return 'done';
   }
 
-  /** The wave that was told is done; false: the message was cancelled. */
+  #begin(from: number, to: number): void {
+    const done = this.#wave(from, to);
+    done.catch(() => {}); // awaited when its turn comes to be marked: until then its rejection is not unhandled
+    this.#waves.push({ to, done });
+  }
+  async #wave(from: number, to: number): Promise<void> {
+    await this.#tell(await this.#append(await devicesOfChunks(this.#options.store, this.#row, from, to)));
+  }
+
+  /** The first wave ends and is marked done; false: the message was cancelled. */
   async #mark(): Promise<boolean> {
-    const { app, id, chunks } = this.#row;
-    if (this.#told === null && this.#marked < chunks) return true;
-    const { to, done } = this.#told ?? { to: chunks, done: null };
+    const [{ to, done }] = this.#waves as [Wave];
     await done;
-    this.#told = null;
+    this.#waves.shift();
+    return await this.#markAt(to);
+  }
+  async #markAt(to: number): Promise<boolean> {
+    const { app, id, chunks } = this.#row;
     const state = to === chunks ? 'expanded' : 'expanding';
     const kept = await this.#options.store.changeMessage(app, id, { state, chunksDone: to, expect: ['expanding'] });
     if (kept !== null) this.#marked = to;
@@ -96,6 +123,7 @@ class Expansion {
 
   /** What this slice appended and did not mark ends; the job of the cancel sees to the rest. */
   async #cancelled(to: number): Promise<'done'> {
+    await Promise.allSettled(this.#waves.map(({ done }) => done));
     const { store } = this.#options;
     await cancelDeliveries(store, this.#row, await devicesOfChunks(store, this.#row, this.#marked, to));
     return 'done';

@@ -31,7 +31,7 @@ const COUNTS_KEPT_MAX = 100;
 export class Results {
   readonly #store: ResultsStore;
   readonly #nowMs: () => number;
-  /** By app and id; the oldest go first. */
+  /** By app, id and state; the oldest go first. */
   readonly #counts = new Map<string, { readonly counts: Promise<ResultCounts>; readonly atMs: number }>();
   constructor(store: ResultsStore, nowMs: () => number) {
     this.#store = store;
@@ -49,7 +49,7 @@ export class Results {
   async counts(row: Message): Promise<ResultCounts | null> {
     if (row.target.kind === 'topic') return null;
     if (row.chunks <= 1) return await this.#count(row);
-    const key = `${row.app}/${row.id}`;
+    const key = `${row.app}/${row.id}/${row.state}`; // what it came to counts afresh
     const kept = this.#counts.get(key);
     if (kept !== undefined && this.#nowMs() - kept.atMs < COUNTS_KEPT_MS) return await kept.counts;
     const counts = this.#count(row);
