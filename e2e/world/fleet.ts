@@ -4,7 +4,9 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { waitFor } from '../cluster/wait.ts';
-import type { FleetCounts } from '../fleet/clients.ts';
+import type { Behaviour } from '../fleet/behaviour.ts';
+import type { FleetCounts, FleetOptions as SpawnedOptions } from '../fleet/clients.ts';
+import type { TopicWish } from '../fleet/device.ts';
 import { isReady, spawnFleet } from '../fleet/spawned.ts';
 import type { SpawnedFleet } from '../fleet/spawned.ts';
 import type { Stage } from './stage.ts';
@@ -13,7 +15,11 @@ export interface FleetOptions {
   readonly clients: number;
   /** Before the number in each device's name: keeps fleets of one app apart. */
   readonly devices: string;
-  readonly topics?: readonly string[];
+  readonly topics?: readonly (string | TopicWish)[];
+  /** What its applications do besides taking messages, and how its clients are set up. */
+  readonly behaviour?: Behaviour;
+  readonly client?: SpawnedOptions['client'];
+  readonly pullMax?: number;
 }
 
 /** All processes of a fleet as one. */
@@ -25,6 +31,8 @@ export interface Fleet {
   /** Waits until every client is live and holds its topics. */
   whenReady(timeoutMs: number): Promise<void>;
   flush(): Promise<void>;
+  /** Each process by itself: what devices of it are told to do (crash, join, send) is told through it. */
+  readonly processes: readonly SpawnedFleet[];
   stop(): Promise<void>;
 }
 
@@ -36,8 +44,15 @@ const START_RATE = 250;
 export async function startFleet(stage: Stage, options: FleetOptions): Promise<Fleet> {
   const logs = mkdtempSync(join(tmpdir(), 'pushcluster-fleet-'));
   const shares = split(options.clients);
+  const { behaviour, client, pullMax } = options;
+  const more = {
+    ...(behaviour === undefined ? {} : { behaviour }),
+    ...(client === undefined ? {} : { client }),
+    ...(pullMax === undefined ? {} : { pullMax }),
+  };
   const started = shares.map(async ({ first, count }) => {
     return await spawnFleet({
+      ...more,
       registryUrl: stage.registryUrl,
       app: stage.app.name,
       privateJwk: stage.app.privateJwk,
@@ -55,6 +70,7 @@ export async function startFleet(stage: Stage, options: FleetOptions): Promise<F
   const fleet: Fleet = {
     clients: options.clients,
     logs,
+    processes,
     counts,
     whenReady: async (timeoutMs) => {
       const look = async (): Promise<true> => {

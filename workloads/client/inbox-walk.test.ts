@@ -220,7 +220,7 @@ class Walk {
 for (const each of [false, true])
   test(`seeded walks, messages settled ${each ? 'one by one' : 'in order'}: each is dealt with once, or dead-lettered`, () => {
     let dead = 0;
-    for (let seed = 1; seed <= 300; seed++) {
+    for (let seed = 1; seed <= 150; seed++) {
       const walk = new Walk(seed, each);
       for (let i = 0; i < 500; i++) {
         const dice = walk.random(40);
@@ -248,5 +248,5 @@ for (const each of [false, true])
       assert.deepEqual(each ? handled.toSorted((a, b) => a - b) : handled, expected, `seed ${seed}`);
       assert.equal(new Set(walk.handled).size, walk.handled.length, `seed ${seed}: twice`);
     }
-    assert.ok(dead > 100, `${dead} dead letters`);
+    assert.ok(dead > 50, `${dead} dead letters`);
   });
