@@ -209,6 +209,14 @@ describe('what the application fails at', () => {
   });
 });
 
+test('a message that was delivered before is saved before the next one is handed over, which may crash the application', async () => {
+  const bench = new Bench();
+  const saved: unknown[] = [];
+  bench.onMessage = () => void saved.push(bench.saved.length);
+  await bench.give({ ...whole(1), attempt: 2 }, whole(2), whole(3));
+  assert.deepEqual(saved, [0, 1, 1]);
+});
+
 test('a message that was taken in while the store was away is remembered by the storage', async () => {
   const bench = new Bench();
   const { offset: _none, ...later } = whole(1);

@@ -116,8 +116,11 @@ export class Delivery {
       else if (this.#goesByItself(item)) this.#handByItself(item);
       else {
         const outcome = await this.#handOne(item);
-        if (outcome === 'done') this.#unsaved.push(item);
-        else if (item.place !== null) failed.set(item.stream, { items: [item], nack: outcome });
+        if (outcome === 'done') {
+          this.#unsaved.push(item);
+          // What came before may have been taken down by what stands behind it: it must not count against this one again.
+          if ((item.frame?.attempt ?? 1) > 1) await this.#save();
+        } else if (item.place !== null) failed.set(item.stream, { items: [item], nack: outcome });
         else if (item.frame?.later === true) this.#options.inbox.giveBackOne(item); // it comes again with its place
       }
     }
