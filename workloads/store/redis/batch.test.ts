@@ -1,7 +1,7 @@
 // Batches: what shares a call, what does not, and how arguments are laid out.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerCall, Batch, encodeCall } from './batch.ts';
+import { answerCall, Batch, BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CALL_BYTES_MAX, encodeCall } from './batch.ts';
 import type { Item } from './batch.ts';
 import { aScript } from './scripts/script.ts';
 import { Trip } from './trip.ts';
@@ -53,4 +53,33 @@ test('each item gets its reply, and an operation ends with its last one', async 
   batch.add(anItem({ trip, index: 0 }));
   answerCall(batch.calls[0]!, [10, null]);
   assert.deepEqual(await trip.promise, [null, 10]);
+});
+
+test('a call takes items until it has its bytes, and no more', () => {
+  const batch = new Batch(false);
+  const key = '12345678';
+  batch.add(anItem({ key, args: [new Uint8Array(CALL_BYTES_MAX - 9)] }));
+  batch.add(anItem({ key, args: [] }));
+  assert.equal(batch.calls.length, 1, 'there was one byte left');
+  batch.add(anItem({ key, args: [] }));
+  assert.deepEqual(
+    batch.calls.map(({ items, bytes }) => [items.length, bytes]),
+    [
+      [2, CALL_BYTES_MAX + 7],
+      [1, 8],
+    ],
+  );
+});
+
+test('a batch is full at its items or its bytes, not one before', () => {
+  const ofItems = new Batch(false);
+  for (let i = 0; i < BATCH_ITEMS_MAX - 1; i++) ofItems.add(anItem({ key: '' }));
+  assert.equal(ofItems.isFull, false);
+  ofItems.add(anItem({ key: '' }));
+  assert.equal(ofItems.isFull, true);
+  const ofBytes = new Batch(false);
+  ofBytes.add(anItem({ key: '', args: ['x'.repeat(BATCH_BYTES_MAX - 9), 1] }));
+  assert.equal(ofBytes.isFull, false);
+  ofBytes.add(anItem({ key: '1' }));
+  assert.equal(ofBytes.isFull, true);
 });

@@ -1,6 +1,5 @@
 // What is asked of one node in one tick: items gathered into calls of one script each, in the order asked. node.ts sends them in
-// one write. In a Cluster a call holds items of one bucket (one slot), unless it is a walk;
-// elsewhere any.
+// one write, at the end of the tick or as soon as there are many items or bytes; a call is bounded as well. In a Cluster a call holds items of one bucket (one slot), else any.
 import type { Script } from './scripts/script.ts';
 import type { Reply, Trip } from './trip.ts';
 
@@ -21,29 +20,51 @@ export interface Item {
 export interface Call {
   readonly script: Script;
   readonly items: Item[];
+  bytes: number;
 }
+
+/** A batch is sent before its tick ends when it has so many items or bytes: Redis works while the rest is gathered. */
+export const BATCH_ITEMS_MAX = 2048;
+export const BATCH_BYTES_MAX = 1024 * 1024;
+/** A call takes no further item at so many bytes: a bound on what Redis copies while it serves nobody else. */
+export const CALL_BYTES_MAX = 256 * 1024;
 
 export class Batch {
   readonly calls: Call[] = [];
   readonly #open = new Map<string, Call>();
   readonly #byBucket: boolean;
   items = 0;
+  bytes = 0;
 
   constructor(byBucket: boolean) {
     this.#byBucket = byBucket;
   }
 
+  get isFull(): boolean {
+    return this.items >= BATCH_ITEMS_MAX || this.bytes >= BATCH_BYTES_MAX;
+  }
+
   add(item: Item): void {
-    const group = this.#byBucket && !item.script.isWalk ? `${item.script.name} ${item.bucket}` : item.script.name;
+    const group = this.#byBucket ? `${item.script.name} ${item.bucket}` : item.script.name;
     let call = this.#open.get(group);
-    if (call === undefined || call.items.length >= item.script.itemsMax) {
-      call = { script: item.script, items: [] };
+    if (call === undefined || call.items.length >= item.script.itemsMax || call.bytes >= CALL_BYTES_MAX) {
+      call = { script: item.script, items: [], bytes: 0 };
       this.#open.set(group, call);
       this.calls.push(call);
     }
+    const bytes = bytesOfItem(item);
     call.items.push(item);
+    call.bytes += bytes;
     this.items++;
+    this.bytes += bytes;
   }
+}
+
+/** What an item takes on the wire, about. */
+function bytesOfItem(item: Item): number {
+  let bytes = item.key.length;
+  for (const arg of item.args) bytes += typeof arg === 'number' ? 8 : arg.length;
+  return bytes;
 }
 
 /** The arguments of EVALSHA (`by` is the SHA-1) or EVAL (`by` is the text). */
@@ -52,16 +73,9 @@ export function encodeCall(
   by: string,
   shared: { readonly life: string; readonly epoch: string },
 ): (string | number | Buffer)[] {
-  const out: (string | number | Buffer)[] = [by];
-  if (call.script.isWalk) {
-    // Redis is told one key, of a slot that the node has; the others are arguments.
-    out.push(1, call.items[0]!.key, shared.life, shared.epoch);
-    for (const item of call.items) out.push(item.key);
-  } else {
-    out.push(call.items.length);
-    for (const item of call.items) out.push(item.key);
-    out.push(shared.life, shared.epoch);
-  }
+  const out: (string | number | Buffer)[] = [by, call.items.length];
+  for (const item of call.items) out.push(item.key);
+  out.push(shared.life, shared.epoch);
   for (const item of call.items) {
     for (const arg of item.args) out.push(arg instanceof Uint8Array ? asBuffer(arg) : arg);
   }

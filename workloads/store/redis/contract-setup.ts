@@ -4,7 +4,7 @@ import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { openRedisStore } from './redis-store.ts';
-import { redisMissing, startCluster, TestRedis, VOLATILE } from './test-server.ts';
+import { DURABLE, redisMissing, startCluster, TestRedis, VOLATILE } from './test-server.ts';
 import { APP } from '../contract-subject.ts';
 import type { StoreSubject, StoreUnderTest } from '../contract-subject.ts';
 import type { Store } from '../port.ts';
@@ -82,6 +82,32 @@ function withSnapshot(redis: TestRedis, under: StoreUnderTest): StoreUnderTest {
       await untilReachable(under.store);
     },
   };
+}
+
+/** On a Redis with appendfsync always: killed and started again, it has lost nothing that was acknowledged. */
+export function onDurableRedis(sections: Sections, more?: (redis: () => TestRedis) => void): void {
+  describe('redis with appendfsync always', { skip: redisMissing() ?? false }, () => {
+    let redis: TestRedis;
+    before(async () => {
+      redis = await TestRedis.start(DURABLE);
+    });
+    after(() => redis.remove());
+    sections({
+      name: 'redis with appendfsync always',
+      skip: null,
+      hooks: ['crash'],
+      async open(limits) {
+        const under = await openEmpty([redis], redis.url, limits);
+        const crash = async (): Promise<void> => {
+          await redis.kill();
+          await redis.start();
+          await untilReachable(under.store);
+        };
+        return { ...under, crash };
+      },
+    });
+    more?.(() => redis);
+  });
 }
 
 /** On a Cluster of three masters. `more` declares tests of its own on it. */

@@ -14,7 +14,7 @@ import {
 } from './scripts/dead-letters.ts';
 import type { Script } from './scripts/script.ts';
 import { appendOutcome } from './streams.ts';
-import { askAll, askOne } from './topology.ts';
+import { askAll, askOne, walkBuckets } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { bytesOf, listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
@@ -77,8 +77,9 @@ export class RedisDeadLetters {
   }
 
   async count(app: AppId): Promise<number> {
-    const counts = await this.#counts(app, allBuckets());
-    return counts.reduce((sum, count) => sum + count, 0);
+    let sum = 0;
+    for (const count of (await this.#counts(app, allBuckets())).values()) sum += numberOf(count);
+    return sum;
   }
 
   async page(app: AppId, page: Page): Promise<{ letters: readonly DeadLetter[]; next: string | null }> {
@@ -101,8 +102,9 @@ export class RedisDeadLetters {
     const end = only === null ? BUCKETS : first + 1;
     for (let from = first; from < end; from += COUNT_WIDTH) {
       const buckets = Array.from({ length: Math.min(COUNT_WIDTH, end - from) }, (_, i) => from + i);
-      const at = (await this.#counts(app, buckets)).findIndex((count) => count > 0);
-      if (at >= 0) return from + at;
+      const found = await this.#counts(app, buckets);
+      const bucket = buckets.find((one) => found.has(one));
+      if (bucket !== undefined) return bucket;
     }
     return null;
   }
@@ -184,9 +186,9 @@ export class RedisDeadLetters {
     return replies.map((reply, i) => (reply === null ? null : letterOf(app, deliveries[i]!, reply)));
   }
 
-  async #counts(app: AppId, buckets: readonly number[]): Promise<readonly number[]> {
-    const asked = buckets.map((bucket) => ({ bucket, key: `{${bucket}}y`, args: [app] }));
-    return (await askAll(this.#topology, this.#scripts.count, asked)).map(numberOf);
+  /** Letters of the app by bucket; buckets without any are left out. */
+  #counts(app: AppId, buckets: readonly number[]): Promise<ReadonlyMap<number, Reply>> {
+    return walkBuckets(this.#topology, this.#scripts.count, { args: [app], buckets });
   }
 }
 

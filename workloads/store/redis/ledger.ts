@@ -1,11 +1,11 @@
 // The ledger in Redis (R12): its counters summed over all buckets; and what waits, counted anew in slices from streams and rows, apart
 // from the counters. Called by redis-store.ts.
-import { allBuckets, streamKey } from './keys.ts';
+import { streamKey } from './keys.ts';
 import { COUNT_HELD, COUNT_ROWS, READ_LEDGER, SHARDS_IN_USE } from './scripts/ledger.ts';
 import { HEADS } from './scripts/read.ts';
 import { LEDGER_LETTERS, UNTRACKED_LETTERS } from './scripts/outcome-lib.ts';
 import type { Script } from './scripts/script.ts';
-import { askAll } from './topology.ts';
+import { askAll, walkBuckets } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
@@ -23,9 +23,9 @@ interface Prefix {
 
 export async function readLedger(topology: Topology, app: AppId): Promise<Ledger> {
   const letters = [...Object.values(LEDGER_LETTERS), ...Object.values(UNTRACKED_LETTERS)];
-  const asked = allBuckets().map((bucket) => ({ bucket, key: `{${bucket}}l`, args: [app, letters.join('')] }));
   const sums = new Map(letters.map((letter) => [letter, 0]));
-  for (const reply of await askAll(topology, READ_LEDGER, asked)) {
+  const found = await walkBuckets(topology, READ_LEDGER, { args: [app, letters.join('')] });
+  for (const reply of found.values()) {
     listOf(reply).forEach((counter, i) => sums.set(letters[i]!, sums.get(letters[i]!)! + numberOf(counter)));
   }
   const of = (letter: string): number => sums.get(letter)!;
@@ -66,10 +66,9 @@ export async function countWaiting(topology: Topology, app: AppId): Promise<numb
 
 /** Prefixes that have devices, and those that have rows of subscriptions. */
 async function prefixesInUse(topology: Topology): Promise<{ devices: Prefix[]; rows: Prefix[] }> {
-  const asked = allBuckets().map((bucket) => ({ bucket, key: `{${bucket}}c`, args: [] }));
-  const replies = await askAll(topology, SHARDS_IN_USE, asked);
+  const found = await walkBuckets(topology, SHARDS_IN_USE);
   const of = (which: number): Prefix[] =>
-    replies.flatMap((reply, bucket) =>
+    Array.from(found).flatMap(([bucket, reply]) =>
       Array.from(textOf(listOf(reply)[which]), (shard) => ({ bucket, key: `{${bucket}}${shard}` })),
     );
   return { devices: of(0), rows: of(1) };

@@ -27,6 +27,8 @@ export interface NodeOptions {
   readonly timeoutMs: number;
   /** Items asked and not answered; more are rejected, so that a node that hangs cannot fill our memory. */
   readonly itemsMax: number;
+  /** The same for bytes. */
+  readonly bytesMax: number;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -49,6 +51,7 @@ export class RedisNode {
   #batch: Batch | null = null;
   #held: Batch[] = [];
   #items = 0;
+  #bytes = 0;
   #lastError: Error | null = null;
   #waiting: (() => void)[] = [];
 
@@ -92,12 +95,19 @@ export class RedisNode {
       return item.trip.fail(
         this.#unavailable(`expected at most ${this.#options.itemsMax} items under way at ${this.name}`),
       );
+    if (this.#bytes >= this.#options.bytesMax)
+      return item.trip.fail(
+        this.#unavailable(`expected at most ${this.#options.bytesMax} bytes under way at ${this.name}`),
+      );
     if (this.#batch === null) {
       this.#batch = new Batch(this.#options.clustered);
       setImmediate(() => this.#flush());
     }
-    this.#items++;
+    const before = this.#batch.bytes;
     this.#batch.add(item);
+    this.#items++;
+    this.#bytes += this.#batch.bytes - before;
+    if (this.#batch.isFull) this.#flush();
   }
 
   close(): void {
@@ -152,6 +162,7 @@ export class RedisNode {
   #done(call: Call): boolean {
     if (!this.#underWay.delete(call)) return false;
     this.#items -= call.items.length;
+    this.#bytes -= call.bytes;
     const batch = this.#batchOf.get(call);
     const timer = batch && this.#timers.get(batch);
     if (batch !== undefined && timer !== undefined && --timer.calls === 0) {
@@ -214,6 +225,7 @@ export class RedisNode {
     this.#batch = null;
     if (waiting !== null) {
       this.#items -= waiting.items;
+      this.#bytes -= waiting.bytes;
       this.#failAll(waiting.calls, reason);
     }
     this.#failAll([...this.#underWay], reason);

@@ -1,43 +1,25 @@
 // A real Redis with appendfsync always: killed with -9 and restarted, it has lost nothing that was acknowledged, and streams go on
 // in their epochs. The rest of the contract does not depend on persistence and is in redis-store.test.ts.
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { openEmpty, untilReachable } from './contract-setup.ts';
-import { DURABLE, redisMissing, TestRedis } from './test-server.ts';
+import { test } from 'node:test';
+import { onDurableRedis } from './contract-setup.ts';
 import { endingsContract } from '../contract-endings.ts';
 import { epochsContract } from '../contract-epochs.ts';
 import { jobsContract } from '../contract-jobs.ts';
 import { anAppend, appended, topic } from '../contract-subject.ts';
-import type { StoreUnderTest } from '../contract-subject.ts';
-import type { StoreLimits } from '../store-limits.ts';
+import type { StoreSubject } from '../contract-subject.ts';
 
-describe('redis with appendfsync always', { skip: redisMissing() ?? false }, () => {
-  let redis: TestRedis;
-  before(async () => {
-    redis = await TestRedis.start(DURABLE);
-  });
-  after(() => redis.remove());
-
-  async function open(
-    limits?: Partial<StoreLimits>,
-  ): Promise<StoreUnderTest & { readonly crash: () => Promise<void> }> {
-    const under = await openEmpty([redis], redis.url, limits);
-    return {
-      ...under,
-      async crash() {
-        await redis.kill();
-        await redis.start();
-        await untilReachable(under.store);
-      },
-    };
-  }
-  const subject = { name: 'redis with appendfsync always', skip: null, hooks: ['crash'], open } as const;
+const sections = (subject: StoreSubject): void => {
+  theSubject = subject;
   epochsContract(subject);
   endingsContract(subject);
   jobsContract(subject);
+};
+let theSubject: StoreSubject;
 
+onDurableRedis(sections, (theRedis) => {
   test('killed three times under load, no acknowledged append is lost or doubled, and no epoch changes', async () => {
-    const { store, crash, close } = await open();
+    const { store, crash, close } = await theSubject.open();
     const acked = new Map<string, { epoch: string; offset: number }>();
     let stop = false;
     const writer = async (): Promise<void> => {
@@ -58,9 +40,9 @@ describe('redis with appendfsync always', { skip: redisMissing() ?? false }, () 
     for (let kills = 0; kills < 3; kills++) {
       const before = acked.size;
       while (acked.size < before + 100) await new Promise((resolve) => setTimeout(resolve, 2));
-      await crash();
+      await crash!();
       // The next crash meets a rewritten file.
-      await redis.command('BGREWRITEAOF');
+      await theRedis().command('BGREWRITEAOF');
     }
     stop = true;
     await Promise.all(writers);

@@ -42,6 +42,8 @@ export interface RedisOptions {
   readonly limits?: Partial<StoreLimits>;
   /** Items (appends, reads, …) under way at one node; more are rejected. Default 200,000: 100 MB of small appends. */
   readonly itemsMax?: number;
+  /** The same for bytes. Default 256 MiB. */
+  readonly bytesMax?: number;
 }
 
 /**
@@ -64,7 +66,8 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
   ];
   const { password, timeoutMs, clock, log } = options;
   const itemsMax = options.itemsMax ?? 200_000;
-  const surroundings = { password, timeoutMs, itemsMax, clock, log, scripts };
+  const bytesMax = options.bytesMax ?? 256 * 1024 * 1024;
+  const surroundings = { password, timeoutMs, itemsMax, bytesMax, clock, log, scripts };
   const topology = address.kind === 'cluster' ? openCluster(address, surroundings) : openSingle(address, surroundings);
   await topology.settled(timeoutMs);
   const trouble = topology.trouble();

@@ -1,10 +1,10 @@
 // Sessions and routes in Redis (R7, R8): one script each (scripts/sessions.ts). Called by redis-store.ts.
-import { allBuckets, devicePlace } from './keys.ts';
+import { devicePlace } from './keys.ts';
 import { CLOSE_SESSION, COUNT_ROUTES, LOOK_UP, OPEN_REFUSALS, OPEN_SESSION, SWEEP_ROUTES } from './scripts/sessions.ts';
 import { lanesOf } from './streams.ts';
 import { leases, sweepLeases } from './leases.ts';
 import { settledCursors } from './subscriptions.ts';
-import { askAll, askOne } from './topology.ts';
+import { askAll, askOne, walkBuckets } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
@@ -62,9 +62,8 @@ export async function lookUp(
 
 /** Boot id → routes, and the buckets they are in. */
 async function countByBucket(topology: Topology): Promise<{ bucket: number; bootId: BootId; routes: number }[]> {
-  const asked = allBuckets().map((bucket) => ({ bucket, key: `{${bucket}}c`, args: [] }));
-  const replies = await askAll(topology, COUNT_ROUTES, asked);
-  return replies.flatMap((reply, bucket) => {
+  const found = await walkBuckets(topology, COUNT_ROUTES);
+  return Array.from(found).flatMap(([bucket, reply]) => {
     const flat = listOf(reply);
     return Array.from({ length: flat.length / 2 }, (_, i) => {
       return { bucket, bootId: textOf(flat[2 * i]) as BootId, routes: numberOf(flat[2 * i + 1]) };

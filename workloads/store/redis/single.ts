@@ -6,7 +6,7 @@ import type { NodeOptions } from './node.ts';
 import type { Topology } from './topology.ts';
 import { StoreUnavailableError } from '../port.ts';
 
-export type Surroundings = Pick<NodeOptions, 'scripts' | 'timeoutMs' | 'itemsMax' | 'clock' | 'log'> & {
+export type Surroundings = Pick<NodeOptions, 'scripts' | 'timeoutMs' | 'itemsMax' | 'bytesMax' | 'clock' | 'log'> & {
   readonly password: string;
 };
 

@@ -1,8 +1,8 @@
 // The sweep of what expired: buckets with something due, then those, some at once, until the limit. Called by redis-store.ts.
 import { allBuckets, BUCKETS } from './keys.ts';
 import type { Script } from './scripts/script.ts';
-import { countDueScript, sweepExpiredScript } from './scripts/sweep.ts';
-import { askAll, askOne } from './topology.ts';
+import { findDueScript, sweepExpiredScript } from './scripts/sweep.ts';
+import { askAll, askOne, walkBuckets } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { numberOf } from './trip.ts';
 import type { StoreLimits } from '../store-limits.ts';
@@ -11,19 +11,18 @@ import type { StoreLimits } from '../store-limits.ts';
 const SWEEP_WIDTH = 64;
 
 export interface SweepScripts {
-  readonly countDue: Script;
+  readonly findDue: Script;
   readonly sweep: Script;
 }
 export function sweepScripts(limits: StoreLimits): SweepScripts {
-  return { countDue: countDueScript(limits), sweep: sweepExpiredScript(limits) };
+  return { findDue: findDueScript(limits), sweep: sweepExpiredScript(limits) };
 }
 
 /** Starts at a bucket that differs each time; answers entries dropped, at most `limit`. */
 export async function sweepExpired(topology: Topology, scripts: SweepScripts, limit: number): Promise<number> {
   const buckets = allBuckets(Math.floor(Math.random() * BUCKETS));
-  const asked = buckets.map((bucket) => ({ bucket, key: `{${bucket}}c`, args: [] }));
-  const counts = await askAll(topology, scripts.countDue, asked);
-  const due = buckets.filter((_, i) => counts[i] !== 0);
+  const found = await walkBuckets(topology, scripts.findDue);
+  const due = buckets.filter((bucket) => found.has(bucket));
   let dropped = 0;
   while (due.length > 0 && dropped < limit) {
     const wave = due.splice(0, Math.min(SWEEP_WIDTH, limit - dropped));

@@ -1,10 +1,11 @@
 // Which node an item goes to. single.ts (one node, or the master that Sentinels name) and cluster.ts implement it; the operations
 // (streams.ts, sessions.ts, …) only know this.
 import type { Item } from './batch.ts';
+import { allBuckets } from './keys.ts';
 import type { RedisNode } from './node.ts';
 import { StoreUnavailableError } from '../port.ts';
 import type { Script } from './scripts/script.ts';
-import { Trip } from './trip.ts';
+import { listOf, numberOf, Trip } from './trip.ts';
 import type { Argument } from './batch.ts';
 import type { Reply } from './trip.ts';
 
@@ -47,4 +48,38 @@ export function route(topology: Topology, item: Item): void {
   if (node === null)
     item.trip.fail(new StoreUnavailableError(`no node of the store is known for bucket ${item.bucket}`));
   else node.ask(item);
+}
+
+/** Buckets that one item of a walk looks at: Redis is held for about 0.1 ms. */
+const WALK_BUCKETS = 64;
+
+/**
+ * Asks a walk (scripts/script.ts) about buckets, in a few calls for each node; answers what it found by bucket, and nothing for a bucket
+ * where it found nothing.
+ */
+export async function walkBuckets(
+  topology: Topology,
+  script: Script,
+  options: { readonly args?: readonly Argument[]; readonly buckets?: readonly number[] } = {},
+): Promise<ReadonlyMap<number, Reply>> {
+  const { args = [], buckets = allBuckets() } = options;
+  const byNode = new Map<RedisNode | null, number[]>();
+  for (const bucket of buckets) {
+    const node = topology.nodeFor(bucket);
+    const ofNode = byNode.get(node);
+    if (ofNode === undefined) byNode.set(node, [bucket]);
+    else ofNode.push(bucket);
+  }
+  const asked: Asked[] = [];
+  for (const ofNode of byNode.values())
+    for (let i = 0; i < ofNode.length; i += WALK_BUCKETS) {
+      const some = ofNode.slice(i, i + WALK_BUCKETS);
+      asked.push({ bucket: some[0]!, key: `{${some[0]!}}c`, args: [some.join(' '), ...args] });
+    }
+  const found = new Map<number, Reply>();
+  for (const reply of await askAll(topology, script, asked)) {
+    const flat = listOf(reply);
+    for (let i = 0; i + 1 < flat.length; i += 2) found.set(numberOf(flat[i]), flat[i + 1]!);
+  }
+  return found;
 }

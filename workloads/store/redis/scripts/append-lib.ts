@@ -120,8 +120,9 @@ local function append(key, id, record, expires, options)
   local prefix, stream = split(key)
   local topic, collapse_field = is_topic(stream), #options > 1 and '=' .. string.sub(options, 2)
   local held = collapse_field and call('HMGET', key, 'm', id, collapse_field) or call('HMGET', key, 'm', id)
-  local m, entries, fields = held[1] and unpack_row(held[1]), prefix .. 'e' .. stream, {}
+  local m = held[1] and unpack_row(held[1])
   if held[2] then return known(m, held[2]) end
+  local entries, fields = prefix .. 'e' .. stream, {}
   if not m then
     -- A stream goes with its device, so that only the first append has to look.
     if not topic and call('HEXISTS', prefix .. 'd', string.sub(stream, 3)) == 0 then return DEVICE_UNKNOWN end
@@ -152,16 +153,16 @@ local function append(key, id, record, expires, options)
   call('RPUSH', entries, head .. (string.sub(record, 19, 44) == id and '\\0' or '\\26' .. id) .. record)
   m[HEAD], m[LAST], m[HELD], m[BYTES] = offset, offset, m[HELD] + 1, m[BYTES] + #record
   if m[HELD] == 1 then m[FIRST] = offset end
-  index_due(prefix, stream, m, due_of(expires, now, topic))
-  index_due(prefix, stream, m, m[MARK_AT] + IDS_MS)
+  local due, marked_due = due_of(expires, now, topic), m[MARK_AT] + IDS_MS
+  index_due(prefix, stream, m, due > 0 and due < marked_due and due or marked_due)
   if topic then trim_topic(m, prefix, stream, entries, now) end
-  fields[#fields + 1] = id
-  fields[#fields + 1] = seen_as(offset, prev)
   if collapse_field then
     fields[#fields + 1] = collapse_field
     fields[#fields + 1] = offset
+    save_meta(key, m, fields)
+    fields = {}
   end
-  save_meta(key, m, fields)
+  call('HSET', key, 'm', pack_row(m), id, seen_as(offset, prev))
   count_accepted(prefix, stream)
   return { present_epoch(m), offset, prev, 0 }
 end`;

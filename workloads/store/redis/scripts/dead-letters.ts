@@ -22,12 +22,11 @@ end)`,
   );
 }
 
-/** Key: `{b}y`. Argument: app. Reply: how many it has. */
+/** A walk. Argument: app. Reply for a bucket with letters of it: how many. */
 export const COUNT_LETTERS = aWalk(
   'count-letters',
-  128,
   `
-return for_each(1, function(key, a) return tonumber(call('HGET', key, '#' .. ARGV[a]) or 0) end)`,
+return for_each_bucket(1, function(bucket, a) return tonumber(call('HGET', bucket .. 'y', '#' .. ARGV[a]) or nil) end)`,
 );
 
 /** Key: `{b}y`. Argument: name. Reply: the letter or nil. */

@@ -1,6 +1,6 @@
 // Jobs, in a few fixed buckets: `{b}J`, a hash app/id → job, and `{b}T`, a zset of the same names by when they are due; a claim moves a
 // job to when it runs out. A job, packed by cmsgpack: {kind, claims, due at, payload}.
-import { aScript, aWalk, COMMON } from './script.ts';
+import { aScript, COMMON } from './script.ts';
 
 /** Key: `{b}J`. Arguments: app/id, kind, due at, claims, payload. One that is there stays. */
 export const PUT_JOB = aScript(
@@ -17,9 +17,10 @@ end)`,
 );
 
 /** Key: `{b}J`. Argument: most. Reply: how many are due. */
-export const COUNT_DUE_JOBS = aWalk(
+export const COUNT_DUE_JOBS = aScript(
   'count-due-jobs',
-  16,
+  { flags: 'no-writes', itemsMax: 16 },
+  COMMON,
   `
 local now = time_ms()
 return for_each(1, function(key, a)
@@ -79,9 +80,10 @@ end)`,
 );
 
 /** Key: `{b}J`. Reply: how many there are. */
-export const COUNT_JOBS = aWalk(
+export const COUNT_JOBS = aScript(
   'count-jobs',
-  16,
+  { flags: 'no-writes', itemsMax: 16 },
+  COMMON,
   `
 return for_each(0, function(key) return call('HLEN', key) end)`,
 );

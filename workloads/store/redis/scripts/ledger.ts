@@ -1,41 +1,43 @@
 // Reading the ledger: its counters in a bucket, and what waits there counted anew from lists and rows, apart from the counters (R12).
 import { CURSORS } from './cursor-lib.ts';
-import { aWalk } from './script.ts';
+import { aScript, aWalk, COMMON } from './script.ts';
 
-/** Key: `{b}l`. Arguments: app, letters. Reply: the counters. */
+/** A walk. Arguments: app, letters. Reply for a bucket with counters: these. */
 export const READ_LEDGER = aWalk(
   'read-ledger',
-  128,
   `
-return for_each(2, function(key, a)
-  if call('EXISTS', key) == 0 then return {} end
+return for_each_bucket(2, function(bucket, a)
+  if call('EXISTS', bucket .. 'l') == 0 then return end
   local fields = {}
   for letter in string.gmatch(ARGV[a + 1], '.') do fields[#fields + 1] = ARGV[a] .. ' ' .. letter end
-  local counters = call('HMGET', key, unpack(fields))
+  local counters = call('HMGET', bucket .. 'l', unpack(fields))
   for i = 1, #fields do counters[i] = tonumber(counters[i] or 0) end
   return counters
 end)`,
 );
 
-/** Key: `{b}c`. Reply: {shards with devices, shards with rows}, each a text of digits. */
+/** A walk. Reply for a bucket with any: {shards with devices, shards with rows}, each a text of digits. */
 export const SHARDS_IN_USE = aWalk(
   'shards-in-use',
-  128,
   `
-return for_each(0, function(key)
-  local bucket, devices, rows = string.sub(key, 1, -2), '', ''
-  for shard = 0, 3 do
-    if call('EXISTS', bucket .. shard .. 'd') == 1 then devices = devices .. shard end
-    if call('EXISTS', bucket .. shard .. 'u') == 1 then rows = rows .. shard end
+local KEYS_OF = { '0d', '1d', '2d', '3d', '0u', '1u', '2u', '3u' }
+return for_each_bucket(0, function(bucket)
+  local keys, found = {}, { d = '', u = '' }
+  for i, key in ipairs(KEYS_OF) do keys[i] = bucket .. key end
+  if call('EXISTS', unpack(keys)) == 0 then return end
+  for i, key in ipairs(KEYS_OF) do
+    local kind = string.sub(key, 2)
+    if call('EXISTS', keys[i]) == 1 then found[kind] = found[kind] .. string.sub(key, 1, 1) end
   end
-  return { devices, rows }
+  return { found.d, found.u }
 end)`,
 );
 
 /** Key: a prefix. Arguments: app, cursor of the walk. Reply: {next cursor, entries held in streams of this slice's devices}. */
-export const COUNT_HELD = aWalk(
+export const COUNT_HELD = aScript(
   'count-held',
-  8,
+  { flags: 'no-writes', itemsMax: 8 },
+  COMMON,
   `
 return for_each(2, function(prefix, a)
   local slice = call('HSCAN', prefix .. 'd', ARGV[a + 1], 'COUNT', 100)
@@ -54,9 +56,10 @@ end)`,
  * Key: a prefix. Arguments: app, cursor of the walk. Reply: {next cursor, topic, rows, sum of their offsets, …} of this slice's devices.
  * Rows that stand or are to be left; those being entered are not there yet.
  */
-export const COUNT_ROWS = aWalk(
+export const COUNT_ROWS = aScript(
   'count-rows',
-  8,
+  { flags: 'no-writes', itemsMax: 8 },
+  COMMON,
   CURSORS,
   `
 return for_each(2, function(prefix, a)

@@ -40,16 +40,24 @@ export const LEDGER = `
 local counted = {}
 local COUNTED_AS = { s = 'c', o = 'd' }
 local function count(app, letter, n)
-  local field = app .. ' ' .. (COUNTED_AS[letter] or letter)
-  counted[field] = (counted[field] or 0) + n
+  local of = counted[app]
+  if not of then
+    of = {}
+    counted[app] = of
+  end
+  of[letter] = (of[letter] or 0) + n
 end
 local function counting(replies)
   local key = string.match(KEYS[1], '^{%d+}') .. 'l'
-  for field, n in pairs(counted) do if n > 0 then call('HINCRBY', key, field, n) end end
+  for app, of in pairs(counted) do
+    for letter, n in pairs(of) do
+      if n > 0 then call('HINCRBY', key, app .. ' ' .. (COUNTED_AS[letter] or letter), n) end
+    end
+  end
   return replies
 end
 -- The app of a stream ('n/app/device').
-local function app_of(stream) return string.match(stream, '^./([^/]+)') end`;
+local function app_of(stream) return string.sub(stream, 3, string.find(stream, '/', 3, true) - 1) end`;
 
 /** Reads and writes what is known of an id. */
 export const SEEN_READ = `
@@ -70,10 +78,10 @@ local function id_of(entry)
   if string.byte(entry, HEAD_BYTES) > 0 then return string.sub(entry, HEAD_BYTES + 1, HEAD_BYTES + 26) end
   return string.sub(entry, HEAD_BYTES + 19, HEAD_BYTES + 44)
 end
--- Whether one device's ack settles it for the others of the account: protocol/record.ts, flag 2 at byte 47.
-local function is_satisfied_by_any(entry)
-  local at = record_at(entry)
-  return #entry - at >= 53 and string.byte(entry, at) == 2 and floor(string.byte(entry, at + 47) / 2) % 2 == 1
+-- Whether one device's ack settles it for the others of the account: protocol/record.ts, flag 2 at byte 47 of the record, which starts
+-- at 'at'.
+local function is_satisfied_by_any(entry, at)
+  return #entry - at >= 53 and string.byte(entry, at + 47) % 4 >= 2 and string.byte(entry, at) == 2
 end
 -- Adds to 'fields' that an entry has ended.
 local function end_entry(fields, entry, letter, now, gateway)

@@ -29,10 +29,12 @@ export function aScript(name: string, options: ScriptOptions, ...pieces: readonl
 
 /**
  * Builds a script that looks at many buckets of its node in one call, so that a walk over all of them is some dozens of calls and not
- * thousands. It only reads, and has `for_each` over keys that are arguments: the slot of the one declared is all that Redis checks first.
+ * thousands. It only reads. Its first argument is a list of buckets (../topology.ts walkBuckets); act('{bucket}', first of the other
+ * arguments) answers what it found, or nil; the reply is {bucket, what was found, …}. Redis checks the slot of the key alone, which
+ * is that of the first bucket, and refuses keys that the node does not have.
  */
-export function aWalk(name: string, itemsMax: number, ...pieces: readonly string[]): Script {
-  return aScript(name, { flags: 'no-writes,allow-cross-slot-keys', itemsMax }, COMMON, WALK, ...pieces);
+export function aWalk(name: string, ...pieces: readonly string[]): Script {
+  return aScript(name, { flags: 'no-writes,allow-cross-slot-keys', itemsMax: 2 }, COMMON, WALK, ...pieces);
 }
 
 /** Names used by all scripts: time in ms, and the loop over the items. */
@@ -49,10 +51,17 @@ local function for_each(arity, act)
   return replies
 end`;
 
-/** The keys of a walk stand before its items' other arguments. */
 const WALK = `
-local function for_each(arity, act)
-  local replies, n = {}, (#ARGV - 2) / (arity + 1)
-  for i = 1, n do replies[i] = act(ARGV[2 + i], 3 + n + (i - 1) * arity) end
-  return replies
+local function for_each_bucket(arity, act)
+  return for_each(1 + arity, function(key, a)
+    local found = {}
+    for bucket in string.gmatch(ARGV[a], '%d+') do
+      local reply = act('{' .. bucket .. '}', a + 1)
+      if reply then
+        found[#found + 1] = tonumber(bucket)
+        found[#found + 1] = reply
+      end
+    end
+    return found
+  end)
 end`;

@@ -88,13 +88,12 @@ return for_each(1, function(prefix, a)
 end)`,
 );
 
-/** Key: `{bucket}c`. Reply: {boot id, routes, …}. */
+/** A walk. Reply for a bucket with routes: {boot id, routes, …}. */
 export const COUNT_ROUTES = aWalk(
   'count-routes',
-  128,
   `
-return for_each(0, function(key)
-  local counts, rows = {}, call('HGETALL', key)
+return for_each_bucket(0, function(bucket)
+  local counts, rows = {}, call('HGETALL', bucket .. 'c')
   for i = 1, #rows, 2 do
     if #rows[i] > 1 and string.byte(rows[i]) == 35 then
       local life = unpack_row(rows[i + 1])
@@ -102,7 +101,7 @@ return for_each(0, function(key)
       counts[#counts + 1] = life[3]
     end
   end
-  return counts
+  return #counts > 0 and counts
 end)`,
 );
 

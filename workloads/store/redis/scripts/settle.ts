@@ -17,29 +17,35 @@ export function settleScript(limits: StoreLimits): Script {
     streamWriteLua(limits),
     `
 local now = time_ms()
--- Ends the entries up to an offset; answers ids of those that settle others.
+-- Ends the entries up to an offset; answers ids of those that settle others. The hot path of acks: each entry is unpacked once.
 local function end_up_to(m, prefix, stream, offset, gateway, fields)
-  local entries, satisfied, acked, expired = prefix .. 'e' .. stream, 1, 0, 0
-  local popped = call('LPOP', entries, offset >= m[LAST] and m[HELD] or index_above(m, entries, offset))
-  for _, entry in ipairs(popped or {}) do
-    local _, expires = header(entry)
-    m[HELD] = m[HELD] - 1
-    m[BYTES] = m[BYTES] - record_bytes(entry)
-    if is_expired(expires, now) then
-      expired = expired + 1
-      end_entry(fields, entry, EXPIRED, now, '')
+  local entries, app, satisfied = prefix .. 'e' .. stream, app_of(stream), 1
+  local popped = call('LPOP', entries, offset >= m[LAST] and m[HELD] or index_above(m, entries, offset)) or {}
+  local at = struct.pack('<I6', now)
+  local acked, expired, bytes, is_acked, is_past = ACKED .. at .. gateway, EXPIRED .. at, 0, 0, 0
+  for i = 1, #popped do
+    local entry = popped[i]
+    local place, expires, _, prev, id_bytes, rest = struct.unpack('<I6I6I6I6B', entry)
+    local record = rest + id_bytes
+    local id = id_bytes == 0 and string.sub(entry, rest + 18, rest + 43) or string.sub(entry, rest, rest + 25)
+    bytes = bytes + #entry - record + 1
+    fields[2 * i - 1] = id
+    if expires > 0 and expires <= now then
+      is_past = is_past + 1
+      fields[2 * i] = seen_as(place, prev) .. expired
     else
-      acked = acked + 1
-      end_entry(fields, entry, ACKED, now, gateway)
-      if is_satisfied_by_any(entry) then
+      is_acked = is_acked + 1
+      fields[2 * i] = seen_as(place, prev) .. acked
+      if is_satisfied_by_any(entry, record) then
         if satisfied == 1 then satisfied = {} end
-        satisfied[#satisfied + 1] = id_of(entry)
+        satisfied[#satisfied + 1] = id
       end
     end
   end
+  m[HELD], m[BYTES] = m[HELD] - #popped, m[BYTES] - bytes
   reset_first(m, entries)
-  count(app_of(stream), ACKED, acked)
-  count(app_of(stream), EXPIRED, expired)
+  if is_acked > 0 then count(app, ACKED, is_acked) end
+  if is_past > 0 then count(app, EXPIRED, is_past) end
   return satisfied
 end
 return counting(for_each(4, function(key, a)
@@ -123,7 +129,7 @@ return counting(for_each(9, function(key, a)
   remove_at(m, entries, index, entry)
   save_meta(key, m, fields)
   count(app_of(stream), letter, 1)
-  return { epoch, offset, letter == ACKED and is_satisfied_by_any(entry) and id_of(entry) or '' }
+  return { epoch, offset, letter == ACKED and is_satisfied_by_any(entry, record_at(entry)) and id_of(entry) or '' }
 end))`,
   );
 }

@@ -5,18 +5,18 @@ import type { Script } from './script.ts';
 import { STREAM_READ, streamWriteLua } from './stream-lib.ts';
 import type { StoreLimits } from '../../store-limits.ts';
 
-/** Key: `{bucket}c`. Reply: how many streams and letters of the bucket are due, at most 100 for each shard. */
-export function countDueScript(limits: StoreLimits): Script {
+/** A walk. Reply for a bucket with streams or letters that are due: 1. */
+export function findDueScript(limits: StoreLimits): Script {
   return aWalk(
-    'count-due',
-    128,
+    'find-due',
     `
 local now = time_ms()
-return for_each(0, function(key)
-  local bucket = string.sub(key, 1, -2)
-  local due = #call('ZRANGEBYSCORE', bucket .. 'w', '-inf', now - ${limits.deadLetterKeptMs}, 'LIMIT', 0, 100)
-  for shard = 0, 3 do due = due + #call('ZRANGEBYSCORE', bucket .. shard .. 'x', '-inf', now, 'LIMIT', 0, 100) end
-  return due
+return for_each_bucket(0, function(bucket)
+  local any = call('EXISTS', bucket .. 'w', bucket .. '0x', bucket .. '1x', bucket .. '2x', bucket .. '3x')
+  if any == 0 then return end
+  local due = call('ZCOUNT', bucket .. 'w', '-inf', now - ${limits.deadLetterKeptMs})
+  for shard = 0, 3 do due = due + call('ZCOUNT', bucket .. shard .. 'x', '-inf', now) end
+  return due > 0 and 1
 end)`,
   );
 }

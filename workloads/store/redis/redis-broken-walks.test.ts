@@ -1,0 +1,16 @@
+// Random walks on a real Redis that falls back to a snapshot, and on one that is killed, each alone on it.
+import { test } from 'node:test';
+import { onDurableRedis, onVolatileRedis } from './contract-setup.ts';
+import { runWalks } from './walks.ts';
+import { withStore } from '../contract-subject.ts';
+import { WALK_LIMITS } from '../walk.ts';
+
+onVolatileRedis((subject) => {
+  test('random walks on a store that falls back: what is left is whole, and who saw more is told', (t) =>
+    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 20, alone: true })));
+});
+
+onDurableRedis((subject) => {
+  test('random walks on a store that is killed: nothing acknowledged is lost', (t) =>
+    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 20, alone: true })));
+});

@@ -1,0 +1,11 @@
+// Random walks on a real Redis.
+import { test } from 'node:test';
+import { onVolatileRedis } from './contract-setup.ts';
+import { runWalks } from './walks.ts';
+import { withStore } from '../contract-subject.ts';
+import { WALK_LIMITS } from '../walk.ts';
+
+onVolatileRedis((subject) => {
+  test('200 random walks lose nothing, end each delivery once and keep an exact ledger', (t) =>
+    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 200, alone: false })));
+});
