@@ -45,8 +45,9 @@ export class World {
   readonly #clients: TestClient[] = [];
   #serial = 0;
 
-  constructor(path = ':memory:') {
-    this.store = openSqliteStore({ path, clock: this.clock });
+  /** @param store a path of SQLite, or a store that is open; it is closed at the end */
+  constructor(store: string | Store = ':memory:') {
+    this.store = typeof store === 'string' ? openSqliteStore({ path: store, clock: this.clock }) : store;
     this.#dir = mkdtempSync(join(tmpdir(), 'gateway-test-'));
     for (const [file, text] of Object.entries(generateKeyFiles('2026-01-01T00:00:00Z')))
       writeFileSync(join(this.#dir, file), text);
