@@ -113,9 +113,12 @@ export class Backlog {
   goOn(connection: Connection): void {
     const { backlog } = connection.session!;
     const cursor = backlog?.nextFed() ?? null;
-    const { shedding } = this.#gateway;
+    const { shedding, wheel } = this.#gateway;
     if (backlog === null || cursor === null || backlog.isWaiting) return;
     if (shedding.holdsBack || shedding.intakePaused) return; // it asks everyone once that is over
+    const delayMs = backlog.wasDelayed ? 0 : shedding.feedDelayMs();
+    backlog.wasDelayed = delayMs > 0;
+    if (delayMs > 0) return wheel.schedule(backlog, wheel.nowMs + delayMs);
     if (!backlog.asking.has(cursor) && mayRead(this.#gateway, connection, cursor)) void this.#feed(backlog, cursor);
   }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { CALM_MS, LEVEL_START, pressureOf, stepIntake, stepLevel } from './load-level.ts';
+import { CALM_MS, LEVEL_START, RISE_MS, pressureOf, stepIntake, stepLevel } from './load-level.ts';
 import type { Load, LoadLimits } from './load-level.ts';
 
 const limits: LoadLimits = {
@@ -20,15 +20,16 @@ const aLoad = (over: Partial<Load> = {}): Load => ({
 describe('the pressure', () => {
   const cases: readonly [title: string, load: Partial<Load>, limits: Partial<LoadLimits>, expected: number][] = [
     ['nothing', {}, {}, 0],
-    ['lag', { lagMs: 300 }, {}, 1.5],
-    ['bytes that wait', { outboxBytes: 500 }, {}, 0.5],
-    ['memory', { memoryBytes: 12_500 }, {}, 1.25],
-    ['bandwidth', { bytesPerSecond: 100 }, {}, 1],
+    ['lag', { lagMs: 800 }, {}, 4],
+    ['bytes that wait', { outboxBytes: 1500 }, {}, 2],
+    ['memory', { memoryBytes: 11_000 }, {}, 2],
+    ['bandwidth', { bytesPerSecond: 125 }, {}, 2],
+    ['below the limit, its share', { outboxBytes: 500 }, {}, 0.5],
     ['the worst counts', { lagMs: 100, memoryBytes: 9000 }, {}, 0.9],
     ['a limit of 0 is none', { lagMs: 100, memoryBytes: 9e9 }, { memoryBytesMax: 0 }, 0.5],
   ];
   for (const [title, load, more, expected] of cases)
-    test(title, () => assert.equal(pressureOf(aLoad(load), { ...limits, ...more }), expected));
+    test(title, () => assert.equal(Number(pressureOf(aLoad(load), { ...limits, ...more }).toFixed(6)), expected));
 });
 
 /** Levels after each pressure, half a second apart. */
@@ -36,23 +37,36 @@ function levels(pressures: readonly number[]): number[] {
   let state = LEVEL_START;
   return pressures.map((pressure, i) => (state = stepLevel(state, pressure, i * 500)).level);
 }
-const times = (count: number, pressure: number): number[] => Array.from({ length: count }, () => pressure);
+const times = (count: number, value: number): number[] => Array.from({ length: count }, () => value);
+const toRise = RISE_MS / 500;
+const toFall = CALM_MS / 500;
 
 describe('the level', () => {
-  test('rises at its threshold and not below it, one level a measurement', () => {
-    assert.deepEqual(levels([0.99, 1, 1.24, 1.25, 1.49, 1.5, 9]), [0, 1, 1, 2, 2, 3, 3]);
-    assert.deepEqual(levels([9, 9, 9, 9]), [1, 2, 3, 3]);
+  for (const [level, entry] of [
+    [1, 1],
+    [2, 2],
+    [3, 4],
+  ] as const)
+    test(`${level} is entered at ${entry} and not below it`, () => {
+      assert.equal(levels(times(40, entry)).at(-1), level);
+      assert.equal(levels(times(40, entry - 0.01)).at(-1), level - 1);
+    });
+  test('rises when it lasts, one at a time', () => {
+    assert.deepEqual(levels(times(8, 9)), [...times(toRise, 0), ...times(toRise, 1), ...times(toRise, 2), 3, 3]);
+  });
+  test('does not rise for a moment', () => {
+    assert.deepEqual(levels([9, 9, 0, 9, 9, 0, 9, 9]), times(8, 0));
   });
   test('stays while the pressure is between leaving and entering', () => {
-    assert.deepEqual(levels([1, ...times(20, 0.8)]), times(21, 1));
+    assert.deepEqual(levels([...times(toRise + 1, 1), ...times(20, 0.8)]).slice(toRise), times(21, 1));
   });
-  test('falls after calm, one level at a time', () => {
-    const calm = CALM_MS / 500;
-    const after = levels([9, 9, ...times(2 * calm + 1, 0.1)]);
-    assert.deepEqual(after, [1, 2, ...times(calm, 2), ...times(calm, 1), 0]);
+  test('falls after calm, one at a time', () => {
+    const after = levels([...times(2 * toRise + 1, 9), ...times(2 * toFall + 1, 0.1)]);
+    assert.deepEqual(after.slice(2 * toRise), [...times(toFall + 1, 2), ...times(toFall, 1), 0]);
   });
   test('starts its calm over when the pressure comes back', () => {
-    assert.deepEqual(levels([1, ...times(5, 0.1), 0.9, ...times(6, 0.1)]), times(13, 1));
+    const after = levels([...times(toRise + 1, 1), ...times(5, 0.1), 0.9, ...times(6, 0.1)]);
+    assert.deepEqual(after.slice(toRise), times(13, 1));
   });
 });
 

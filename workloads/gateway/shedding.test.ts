@@ -30,8 +30,8 @@ async function start(changes: Parameters<World['gateway']>[0] = {}, more: Parame
 
 /** Load until this level is reached. */
 async function overload(level: number): Promise<void> {
-  load = { lagMs: [0, 100, 125, 150][level]!, memoryBytes: 0 };
-  await world.pass(500 * level + 100);
+  load = { lagMs: [0, 100, 200, 400][level]!, memoryBytes: 0 };
+  await world.pass(1000 * level + 600);
   assert.equal((await gateway.state()).shedding, level);
 }
 async function calm(): Promise<void> {
@@ -185,23 +185,53 @@ describe('a gateway without memory', () => {
   });
 });
 
-test('bandwidth above four fifths of the limit pauses intake, and what waits for slow clients counts', async () => {
-  await start({ bandwidthBytesPerSecond: 100_000, outboxTotalBytesMax: 500_000 });
+test('backlogs wait for their pages while the event loop is late, in proportion, and live messages do not', async () => {
+  await start({ backlogThreshold: 2, lagMsMax: 0 });
+  load = { lagMs: 200, memoryBytes: 0 };
+  await world.pass(600);
+  const token = await world.device('d');
+  for (const n of [1, 2, 3, 4]) await world.appendTo('d', n);
+  const client = await gateway.connect({ token });
+  await publish(null);
+  await until('the live one came', () => bodies(client).length === 1);
+  await world.pass(700);
+  assert.equal(bodies(client).length, 1);
+  await world.pass(200); // four times as late as the loop
+  await until('the backlog came', () => bodies(client).length === 5);
+});
+
+const BODY = 'x'.repeat(8000);
+const publishLarge = (): Promise<unknown> => router.toTopic('$all', { record: record(BODY, { level: 9 }) }, ++stamp);
+
+test('bandwidth above four fifths of the limit pauses intake', async () => {
+  await start({ bandwidthBytesPerSecond: 100_000 });
   const client = await gateway.connect({ token: await world.device('d') });
   await world.pass(1000);
-  const body = 'x'.repeat(8000);
-  for (let i = 0; i < 6; i++) await router.toTopic('$all', { record: record(body, { level: 9 }) }, ++stamp);
+  for (let i = 0; i < 6; i++) await publishLarge();
   await until('all came', () => bodies(client).length === 6);
   await world.pass(500); // 48 KB in half a second
   assert.equal((await gateway.state()).intakePaused, true);
   await calm();
+});
+
+test('what waits for slow clients, all together, is load', async () => {
+  await start({ outboxTotalBytesMax: 500_000 });
+  const client = await gateway.connect({ token: await world.device('d') });
   client.socket.pause();
-  const sent: Promise<unknown>[] = [];
-  for (let i = 0; i < 700; i++) sent.push(router.toTopic('$all', { record: record(body, { level: 9 }) }, ++stamp));
-  await Promise.all(sent);
-  await world.pass(600);
+  const waiting = async (): Promise<number> => {
+    const metrics = await (await gateway.admin('GET', '/metrics')).text();
+    return Number(/^pushcluster_gateway_outbox_waiting_bytes (\d+)$/m.exec(metrics)?.[1]);
+  };
+  // The kernel takes some megabytes before anything waits here.
+  for (let round = 0; round < 60 && (await waiting()) < 600_000; round++)
+    await Promise.all(Array.from({ length: 100 }, publishLarge));
+  await world.pass(1600);
   assert.ok((await gateway.state()).shedding > 0);
-  client.socket.resume();
+  client.socket.terminate();
+  await until('it is gone', () => client.closed !== null);
+  await turns();
+  assert.equal(await waiting(), 0);
+  await calm();
 });
 
 test('the vitals of a process are its memory and how late its timers are', async () => {

@@ -82,7 +82,7 @@ export const gatewaySettings = {
   lagMsMax: integer(
     'PUSHCLUSTER_LAG_MS_MAX',
     'Mean delay of the event loop at which load is shed (live messages of low levels first); 0: never for that.',
-    { fallback: 250, min: 0, max: 60_000 },
+    { fallback: 500, min: 0, max: 60_000 },
   ),
   outboxTotalBytesMax: integer(
     'PUSHCLUSTER_OUTBOX_TOTAL_BYTES_MAX',
