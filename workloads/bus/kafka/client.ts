@@ -51,7 +51,7 @@ export interface KafkaTuning {
 
 export const KAFKA_TUNING: KafkaTuning = {
   heartbeatMs: 300,
-  sessionTimeoutMs: 10_000,
+  sessionTimeoutMs: 6000, // the least that brokers take unless they are set otherwise
   rebalanceTimeoutMs: 10_000,
   fetchWaitMs: 200,
   detachMs: 100,
