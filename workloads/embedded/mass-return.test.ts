@@ -13,7 +13,7 @@ import { drainerSettings } from '../settings/drainer.ts';
 import { parseSettings } from '../settings/setting.ts';
 import type { Store } from '../store/port.ts';
 
-const CLIENTS = 300;
+const CLIENTS = 200;
 const LANES: readonly Lane[] = ['low', 'high', 'normal'];
 const PER_LANE = 3;
 const ENTRIES_PER_SECOND = 500;
