@@ -5,6 +5,7 @@ import { FANOUT_SHAPES, fanout } from './fanout.ts';
 import type { FanoutShape } from './fanout.ts';
 import { BATCH_DEFAULTS, batch } from './batch.ts';
 import { bus } from './bus.ts';
+import { doors } from './doors.ts';
 import { idle } from './idle.ts';
 import { PUSH100K_DEFAULTS, push100k } from './push100k.ts';
 import { redis } from './redis.ts';
@@ -32,6 +33,8 @@ const USAGE = `npm run bench -- <name> [--json] [options]
             --clients  --backlog  --gateways  --seconds
   redis     appends and route look-ups, one in flight against pipelined: factor
   bus       a Kafka on this machine: publishes and hand-offs a second, latency, rebalance, what is seen of a killed broker, upstream stored a second
+
+  doors     pushes over HTTP and over one TCP connection with pipelining: commandsPerSecond, commandsPerCpuSecond of the router
 
   --set NAME=VALUE   in the gateway's environment, for trials: NODE_OPTIONS=…, PUSHCLUSTER_…`;
 
@@ -118,6 +121,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
     ),
   redis: () => redis(),
   bus: () => bus(),
+  doors: () => doors(),
 };
 
 function gatewayEnvironment(): Readonly<Record<string, string>> {

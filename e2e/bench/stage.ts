@@ -38,7 +38,7 @@ export interface Stage {
   readonly gateway: StartedGateway;
   readonly gateways: readonly StartedGateway[];
   /** Null where the stage has none. */
-  readonly router: (StartedProcess & { readonly url: string }) | null;
+  readonly router: (StartedProcess & { readonly url: string; readonly tcpPort: number }) | null;
   readonly store: StartedProcess | null;
   readonly apiKey: string;
   /** One token a line. */
@@ -126,11 +126,12 @@ async function startRouter(
   const env = {
     ...base,
     PUSHCLUSTER_HTTP_PORT: '0',
+    PUSHCLUSTER_TCP_PORT: '0',
     PUSHCLUSTER_CONFIG_SOURCE: 'embedded',
     PUSHCLUSTER_BENCH_DOCUMENTS: join(folder, 'documents'),
   };
   const { process, ports } = await startRole('e2e/bench/router-process.js', env, started);
-  return { ...process, url: `http://127.0.0.1:${ports['http'] ?? 0}` };
+  return { ...process, url: `http://127.0.0.1:${ports['http'] ?? 0}`, tcpPort: ports['tcp'] ?? 0 };
 }
 
 async function startDrainer(base: Readonly<Record<string, string>>, started: StartedProcess[]): Promise<void> {
