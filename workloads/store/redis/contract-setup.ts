@@ -4,7 +4,7 @@ import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import { openRedisStore } from './redis-store.ts';
-import { DURABLE, redisMissing, startCluster, TestRedis, VOLATILE } from './test-server.ts';
+import { DURABLE, redisMissing, startCluster, startSentinel, TestRedis, VOLATILE } from './test-server.ts';
 import { APP } from '../contract-subject.ts';
 import type { StoreSubject, StoreUnderTest } from '../contract-subject.ts';
 import type { Store } from '../port.ts';
@@ -107,6 +107,29 @@ export function onDurableRedis(sections: Sections, more?: (redis: () => TestRedi
       },
     });
     more?.(() => redis);
+  });
+}
+
+/** On a Redis whose address a Sentinel tells. */
+export function onSentinel(sections: Sections): void {
+  describe('redis by sentinel', { skip: redisMissing() ?? false }, () => {
+    let redis: TestRedis;
+    let sentinel: Awaited<ReturnType<typeof startSentinel>>;
+    before(async () => {
+      redis = await TestRedis.start(VOLATILE);
+      sentinel = await startSentinel(redis);
+    });
+    after(() => Promise.all([sentinel.remove(), redis.remove()]));
+    sections({
+      name: 'redis by sentinel',
+      skip: null,
+      hooks: [],
+      async open(limits) {
+        const under = await openEmpty([redis], sentinel.url, limits);
+        await untilReachable(under.store);
+        return under;
+      },
+    });
   });
 }
 

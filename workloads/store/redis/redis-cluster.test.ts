@@ -5,7 +5,8 @@ import { test } from 'node:test';
 import { onCluster, openAt, openEmpty, untilReachable } from './contract-setup.ts';
 import { BUCKET_SLOTS, streamKey } from './keys.ts';
 import { streamsSections } from '../contract.ts';
-import { anAppend, appendAll, appended, texts, topic } from '../contract-subject.ts';
+import { assertLedger } from '../contract-ledger.ts';
+import { anAppend, APP, appendAll, appended, lane, register, texts, topic } from '../contract-subject.ts';
 import { StoreUnavailableError } from '../port.ts';
 
 onCluster(streamsSections, (theCluster) => {
@@ -19,29 +20,39 @@ onCluster(streamsSections, (theCluster) => {
     for (const count of thirds) assert.ok(count > 1200 && count < 1530, thirds.join(', '));
   });
 
-  test('a stream whose slot moved is found again, with its entries; its next append opens an epoch', async () => {
-    const cluster = theCluster();
-    const { store, close } = await openEmpty(cluster.masters, cluster.url);
-    const { epoch } = appended((await appendAll(store, topic('moving'), ['a']))[0]);
-    const slot = `${BUCKET_SLOTS[streamKey(topic('moving')).bucket]!}`;
-    const holders = await Promise.all(
-      cluster.masters.map(async (master) => String(await master.command('CLUSTER', 'MYID'))),
-    );
-    const keysAt = await Promise.all(
-      cluster.masters.map((master) => master.command('CLUSTER', 'COUNTKEYSINSLOT', slot)),
-    );
+  /** Moves a slot, with what is in it, to another master. */
+  async function moveSlot(slot: string): Promise<void> {
+    const { masters } = theCluster();
+    const ids = await Promise.all(masters.map(async (master) => String(await master.command('CLUSTER', 'MYID'))));
+    const keysAt = await Promise.all(masters.map((master) => master.command('CLUSTER', 'COUNTKEYSINSLOT', slot)));
     const from = keysAt.findIndex((count) => Number(count) > 0);
     const to = (from + 1) % 3;
-    const [source, target] = [cluster.masters[from]!, cluster.masters[to]!];
-    await target.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', holders[from]!);
-    await source.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', holders[to]!);
+    const [source, target] = [masters[from]!, masters[to]!];
+    await target.command('CLUSTER', 'SETSLOT', slot, 'IMPORTING', ids[from]!);
+    await source.command('CLUSTER', 'SETSLOT', slot, 'MIGRATING', ids[to]!);
     const keys = (await source.command('CLUSTER', 'GETKEYSINSLOT', slot, '100')) as string[];
     await source.command('MIGRATE', '127.0.0.1', `${target.port}`, '', '0', '5000', 'KEYS', ...keys);
-    for (const master of [target, source]) await master.command('CLUSTER', 'SETSLOT', slot, 'NODE', holders[to]!);
+    for (const master of [target, source]) await master.command('CLUSTER', 'SETSLOT', slot, 'NODE', ids[to]!);
+  }
+
+  test('a stream whose slot moved is found again, with its entries; its next append opens an epoch', async () => {
+    const { store, close } = await openEmpty(theCluster().masters, theCluster().url);
+    const { epoch } = appended((await appendAll(store, topic('moving'), ['a']))[0]);
+    await moveSlot(`${BUCKET_SLOTS[streamKey(topic('moving')).bucket]!}`);
     const next = appended((await appendAll(store, topic('moving'), ['b']))[0]);
     assert.equal(next.offset, 2);
     const [read] = await store.read([{ stream: topic('moving'), after: { epoch, offset: 1 }, entriesMax: 9 }]);
     assert.deepEqual([read!.notRecovered, read!.epoch, texts(read!.entries)], [null, next.epoch, ['b']]);
+    await close();
+  });
+
+  test('a walk over all buckets that meets a slot that moved rejects at most once, and then finds everything', async () => {
+    const { store, close } = await openEmpty(theCluster().masters, theCluster().url);
+    await register(store, 'd1');
+    await appendAll(store, lane('d1'), ['a', 'b']);
+    await moveSlot(`${BUCKET_SLOTS[streamKey(lane('d1')).bucket]!}`);
+    await store.ledger(APP).catch((error: unknown) => assert.ok(error instanceof StoreUnavailableError));
+    await assertLedger(store, { accepted: 2 });
     await close();
   });
 
