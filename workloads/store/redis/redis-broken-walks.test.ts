@@ -5,12 +5,14 @@ import { runWalks } from './walks.ts';
 import { withStore } from '../contract-subject.ts';
 import { WALK_LIMITS } from '../walk.ts';
 
+const asked = process.env['SEED'];
+
 onVolatileRedis((subject) => {
   test('random walks on a store that falls back: what is left is whole, and who saw more is told', (t) =>
-    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 20, alone: true })));
+    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 20, alone: true, asked })));
 });
 
 onDurableRedis((subject) => {
   test('random walks on a store that is killed: nothing acknowledged is lost', (t) =>
-    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 20, alone: true })));
+    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 20, alone: true, asked })));
 });

@@ -5,7 +5,9 @@ import { runWalks } from './walks.ts';
 import { withStore } from '../contract-subject.ts';
 import { WALK_LIMITS } from '../walk.ts';
 
+const asked = process.env['SEED'];
+
 onCluster((subject) => {
   test('200 random walks lose nothing, end each delivery once and keep an exact ledger', (t) =>
-    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 200, alone: false })));
+    withStore(subject, WALK_LIMITS, (under) => runWalks(t, under, { walks: 200, alone: false, asked })));
 });

@@ -8,13 +8,13 @@ const OPERATIONS = 24;
 /** Walks at once on one server. */
 const WIDTH = 8;
 
-/** `alone`: one after another, since the server is restarted and falls back meanwhile. */
+/** `asked`: the seed of the only walk wanted, as text. `alone`: one after another, since the server is restarted and falls back meanwhile. */
 export async function runWalks(
   t: TestContext,
   under: StoreUnderTest,
-  options: { readonly walks: number; readonly alone: boolean },
+  options: { readonly walks: number; readonly alone: boolean; readonly asked: string | undefined },
 ): Promise<void> {
-  const asked = process.env['SEED'];
+  const { asked } = options;
   const start = asked === undefined ? Math.floor(Math.random() * 2 ** 30) : Number(asked);
   const end = start + (asked === undefined ? options.walks : 1);
   t.diagnostic(`seeds ${start} to ${end - 1}`);
