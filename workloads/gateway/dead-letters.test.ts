@@ -69,7 +69,7 @@ describe('R9: a delivery that is not acked', () => {
         state: 'dead',
       },
     );
-    const [job] = await world.store.claimJobs(10, 1000);
+    const [job] = await world.store.claimJobs(10, 1000, 'notices');
     const notice = JSON.parse(Buffer.from(job!.payload).toString()) as Notice;
     assert.equal(notice.event === 'dead-letter' ? notice.messageId : null, first.id);
     assert.equal(await unacked(gateway), 1);

@@ -13,7 +13,7 @@ afterEach(() => world.end());
 
 async function told(): Promise<string[]> {
   await turns();
-  const jobs = await world.store.claimJobs(100, 1000);
+  const jobs = await world.store.claimJobs(100, 1000, 'notices');
   await world.store.finishJobs(jobs);
   const notices = jobs.map(({ kind, payload }) => {
     assert.equal(kind, 'notice');

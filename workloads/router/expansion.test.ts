@@ -168,7 +168,7 @@ test('a full stream takes no more: the delivery is a dead letter at once, and an
     letters.map(({ device, messageId, reason }) => [device, messageId, reason]),
     [[full, row.id, 'stream-full']],
   );
-  const [job] = await store.claimJobs(10, 1000);
+  const [job] = await store.claimJobs(10, 1000, 'notices');
   const notice = JSON.parse(Buffer.from(job!.payload).toString()) as Record<string, unknown>;
   assert.deepEqual(
     [job!.kind, notice['event'], notice['device'], notice['messageId']],
@@ -190,7 +190,7 @@ test('each offline recipient is a notice for an app that asked for it, once, whe
       second.poke();
       await second.rest();
       clock.advance(JOB_LEASE_MS + 1); // no one there runs notices: they come back
-      const notices = (await store.claimJobs(100, 1000)).filter(({ kind }) => kind === 'notice');
+      const notices = await store.claimJobs(100, 1000, 'notices');
       const told = notices.map(({ payload }) => JSON.parse(Buffer.from(payload).toString()) as { device: DeviceId });
       assert.deepEqual(
         told.map(({ device }) => device).toSorted(),

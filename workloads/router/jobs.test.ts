@@ -176,7 +176,7 @@ test('a slice is over after its time, which leaves room in the lease; stopping e
   await stopped;
   assert.deepEqual(over, [false, true, true]);
   assert.deepEqual(
-    (await store.claimJobs(10, 1000)).map(({ id }) => id),
+    (await store.claimJobs(10, 1000, 'notices')).map(({ id }) => id),
     ['n'],
   );
 });

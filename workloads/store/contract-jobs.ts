@@ -80,6 +80,22 @@ function claimsContract(subject: StoreSubject): void {
       ]);
     }));
 
+  test('notices wait in a queue of their own: they hold up no work, and are counted with it', () =>
+    withStore(subject, {}, async ({ store, advance, nowMs }) => {
+      const notices = Array.from({ length: 20 }, (_, i) => aJob(`notice-${i}`, nowMs() - 100, { kind: 'notice' }));
+      await store.putJobs([...notices, aJob('a', nowMs())]);
+      assert.deepEqual(idsOf(await store.claimJobs(1, 60_000)), ['a']);
+      assert.deepEqual(idsOf(await store.claimJobs(50, 60_000, 'notices')), idsOf(notices));
+      assert.equal(await store.countJobs(), 21);
+      const [first, second] = notices as [Job, Job];
+      await store.delayJob(first, nowMs() - 1, Buffer.from('again'));
+      await store.finishJobs([second]);
+      await advance(10);
+      const [again] = await store.claimJobs(50, 60_000, 'notices');
+      assert.deepEqual([again?.id, Buffer.from(again!.payload).toString()], ['notice-0', 'again']);
+      assert.equal(await store.countJobs(), 20);
+    }));
+
   test('of many that claim at once, each job goes to one, at most as many as asked', () =>
     withStore(subject, {}, async ({ store, nowMs }) => {
       const jobs = Array.from({ length: 60 }, (_, i) => aJob(`job/${i} ä`, nowMs()));

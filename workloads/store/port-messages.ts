@@ -59,6 +59,10 @@ export interface MessageChange {
  * (protocol/notices.ts); `dead-letters`: an action over all of them.
  */
 export type JobKind = 'expand' | 'send' | 'cancel' | 'notice' | 'dead-letters';
+/** Jobs wait in two queues, so that notices, which wait for the webhooks of apps, hold up nothing else. */
+export type JobQueue = 'work' | 'notices';
+/** A job by its id, which is one within its app; its kind tells the queue (left out: one of work). */
+export type JobName = Pick<Job, 'id' | 'app'> & Partial<Pick<Job, 'kind'>>;
 export interface Job {
   /** 1–128 characters; putting an id that is there already changes nothing. */
   readonly id: string;

@@ -15,6 +15,8 @@ import type {
   GroupInfo,
   GroupOutcome,
   Job,
+  JobName,
+  JobQueue,
   Ledger,
   Message,
   MessageChange,
@@ -150,11 +152,11 @@ export interface Store {
 
   // jobs
   putJobs(jobs: readonly Job[]): Promise<void>;
-  /** Due jobs nobody has claimed, or whose claim ran out, claimed for `leaseMs`. */
-  claimJobs(limit: number, leaseMs: number): Promise<readonly Job[]>;
+  /** Due jobs of a queue (default: work) that nobody has claimed, or whose claim ran out, claimed for `leaseMs`. */
+  claimJobs(limit: number, leaseMs: number, queue?: JobQueue): Promise<readonly Job[]>;
   /** Due again at `dueAtMs`, unclaimed. */
-  delayJob(job: Pick<Job, 'id' | 'app'>, dueAtMs: number, payload?: Uint8Array): Promise<void>;
-  finishJobs(jobs: readonly Pick<Job, 'id' | 'app'>[]): Promise<void>;
+  delayJob(job: JobName, dueAtMs: number, payload?: Uint8Array): Promise<void>;
+  finishJobs(jobs: readonly JobName[]): Promise<void>;
   /** Jobs there are, due or not. */
   countJobs(): Promise<number>;
 

@@ -1,18 +1,16 @@
-// Jobs in Redis: sixteen fixed buckets, so that whoever looks for due ones asks sixteen times and not 4096 (scripts/jobs.ts). Called
-// by redis-store.ts.
-import { JOB_BUCKETS, jobPlace } from './keys.ts';
+// Jobs in Redis: sixteen fixed buckets for each of the two queues, so that whoever looks for due ones asks sixteen times and not 4096
+// (scripts/jobs.ts). Called by redis-store.ts.
+import { JOB_BUCKETS, jobKey, jobPlace } from './keys.ts';
 import { CLAIM_JOBS, COUNT_DUE_JOBS, COUNT_JOBS, DELAY_JOB, FINISH_JOB, PUT_JOB } from './scripts/jobs.ts';
 import { askAll, askOne } from './topology.ts';
 import type { Asked, Topology } from './topology.ts';
 import { bytesOf, listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
 import type { Argument } from './batch.ts';
-import type { Job, JobKind } from '../port.ts';
+import type { Job, JobKind, JobName, JobQueue } from '../port.ts';
 import type { AppId } from '../../protocol/ids.ts';
 
 export const JOB_SCRIPTS = [CLAIM_JOBS, COUNT_DUE_JOBS, COUNT_JOBS, DELAY_JOB, FINISH_JOB, PUT_JOB] as const;
-
-type JobName = Pick<Job, 'id' | 'app'>;
 
 export async function putJobs(topology: Topology, jobs: readonly Job[]): Promise<void> {
   const asked = jobs.map((job) => askedOf(job, [job.kind, job.dueAtMs, job.claims, job.payload]));
@@ -20,20 +18,24 @@ export async function putJobs(topology: Topology, jobs: readonly Job[]): Promise
 }
 
 /** Shares of the limit by how many are due in each bucket; buckets in an order that differs each time, so that none is left behind. */
-export async function claimJobs(topology: Topology, limit: number, leaseMs: number): Promise<readonly Job[]> {
+export async function claimJobs(
+  topology: Topology,
+  queue: JobQueue,
+  { limit, leaseMs }: { readonly limit: number; readonly leaseMs: number },
+): Promise<readonly Job[]> {
   const first = Math.floor(Math.random() * JOB_BUCKETS);
   const buckets = Array.from({ length: JOB_BUCKETS }, (_, i) => (first + i) % JOB_BUCKETS);
   const due = await askAll(
     topology,
     COUNT_DUE_JOBS,
-    buckets.map((bucket) => inBucket(bucket, [limit])),
+    buckets.map((bucket) => inBucket(bucket, queue, [limit])),
   );
   const asked: Asked[] = [];
   let left = limit;
   buckets.forEach((bucket, i) => {
     const share = Math.min(numberOf(due[i]), left);
     left -= share;
-    if (share > 0) asked.push(inBucket(bucket, [share, leaseMs]));
+    if (share > 0) asked.push(inBucket(bucket, queue, [share, leaseMs]));
   });
   return (await askAll(topology, CLAIM_JOBS, asked)).flatMap((reply) => listOf(reply).map(jobOf));
 }
@@ -55,16 +57,19 @@ export async function finishJobs(topology: Topology, jobs: readonly JobName[]): 
 }
 
 export async function countJobs(topology: Topology): Promise<number> {
-  const asked = Array.from({ length: JOB_BUCKETS }, (_, bucket) => inBucket(bucket, []));
+  const queues: readonly JobQueue[] = ['work', 'notices'];
+  const asked = Array.from({ length: JOB_BUCKETS }, (_, bucket) =>
+    queues.map((queue) => inBucket(bucket, queue, [])),
+  ).flat();
   return (await askAll(topology, COUNT_JOBS, asked)).reduce<number>((sum, reply) => sum + numberOf(reply), 0);
 }
 
-function inBucket(bucket: number, args: readonly Argument[]): Asked {
-  return { bucket, key: `{${bucket}}J`, args };
+function inBucket(bucket: number, queue: JobQueue, args: readonly Argument[]): Asked {
+  return { bucket, key: jobKey(bucket, queue), args };
 }
 
 function askedOf(job: JobName, args: readonly Argument[]): Asked {
-  const { bucket, key, name } = jobPlace(job.app, job.id);
+  const { bucket, key, name } = jobPlace(job.app, job.id, job.kind === 'notice' ? 'notices' : 'work');
   return { bucket, key, args: [name, ...args] };
 }
 

@@ -19,7 +19,7 @@
 //   {b}S         hash  the store id of the node that holds bucket b
 import type { AccountId, AppId, DeviceId, TopicName } from '../../protocol/ids.ts';
 import type { Lane } from '../../protocol/streams.ts';
-import type { RoleLease, StreamRef } from '../port.ts';
+import type { JobQueue, RoleLease, StreamRef } from '../port.ts';
 
 export const BUCKETS = 4096;
 export const SHARDS = 4;
@@ -85,9 +85,12 @@ export function roleLeasesKey(role: RoleLease['role']): { bucket: number; key: s
 
 /** Buckets that jobs are in. */
 export const JOB_BUCKETS = 16;
-export function jobPlace(app: AppId, id: string): { bucket: number; key: string; name: string } {
+export function jobKey(bucket: number, queue: JobQueue): string {
+  return queue === 'notices' ? `{${bucket}}NJ` : `{${bucket}}J`;
+}
+export function jobPlace(app: AppId, id: string, queue: JobQueue): { bucket: number; key: string; name: string } {
   const bucket = hash(`${app}/${id}`) % JOB_BUCKETS;
-  return { bucket, key: `{${bucket}}J`, name: `${app}/${id}` };
+  return { bucket, key: jobKey(bucket, queue), name: `${app}/${id}` };
 }
 
 /** Every bucket once, from `first` on. */

@@ -242,14 +242,14 @@ class RedisStore implements port.Store {
     assertJobs(put);
     return jobs.putJobs(this.#topology, put);
   }
-  claimJobs(limit: number, leaseMs: number): Promise<readonly port.Job[]> {
-    return jobs.claimJobs(this.#topology, limit, leaseMs);
+  claimJobs(limit: number, leaseMs: number, queue: port.JobQueue = 'work'): Promise<readonly port.Job[]> {
+    return jobs.claimJobs(this.#topology, queue, { limit, leaseMs });
   }
-  async delayJob(job: Pick<port.Job, 'id' | 'app'>, dueAtMs: number, payload?: Uint8Array): Promise<void> {
+  async delayJob(job: port.JobName, dueAtMs: number, payload?: Uint8Array): Promise<void> {
     assertPayload(payload);
     return jobs.delayJob(this.#topology, job, { dueAtMs, payload });
   }
-  finishJobs(finished: readonly Pick<port.Job, 'id' | 'app'>[]): Promise<void> {
+  finishJobs(finished: readonly port.JobName[]): Promise<void> {
     return jobs.finishJobs(this.#topology, finished);
   }
   countJobs(): Promise<number> {

@@ -2,7 +2,7 @@
 // calls these inside a tick's transaction.
 import type { DatabaseSync } from 'node:sqlite';
 import { prepare } from './database.ts';
-import type { Job, JobKind } from '../port.ts';
+import type { Job, JobKind, JobQueue } from '../port.ts';
 import type { AppId } from '../../protocol/ids.ts';
 import type { Clock } from '../../runtime/clock.ts';
 
@@ -31,7 +31,7 @@ export class SqliteJobs {
     this.#put = prepare(db, `INSERT OR IGNORE INTO jobs (${columns}, ready_at) VALUES (?, ?, ?, ?, ?, ?, ?)`);
     this.#ready = prepare<Columns>(
       db,
-      `SELECT ${columns} FROM jobs WHERE ready_at <= ? ORDER BY ready_at, rowid LIMIT ?`,
+      `SELECT ${columns} FROM jobs WHERE (kind = 'notice') = ? AND ready_at <= ? ORDER BY ready_at, rowid LIMIT ?`,
     );
     this.#claim = prepare(db, 'UPDATE jobs SET ready_at = ?, claims = claims + 1 WHERE app = ? AND id = ?');
     this.#delay = prepare(
@@ -46,9 +46,9 @@ export class SqliteJobs {
     this.#put.run(app, id, kind, dueAtMs, claims, payload, dueAtMs);
   }
 
-  claim(limit: number, leaseMs: number): Job[] {
+  claim(limit: number, leaseMs: number, queue: JobQueue): Job[] {
     const nowMs = this.#clock.nowMs();
-    const jobs = this.#ready.all(nowMs, limit);
+    const jobs = this.#ready.all(queue === 'notices' ? 1 : 0, nowMs, limit);
     for (const { app, id } of jobs) this.#claim.run(nowMs + leaseMs, app, id);
     return jobs.map(({ due_at: dueAtMs, ...job }) => ({ ...job, dueAtMs }));
   }

@@ -123,7 +123,7 @@ export const MIGRATIONS: readonly string[] = [
     claims INTEGER NOT NULL, payload BLOB NOT NULL
   );
   CREATE UNIQUE INDEX jobs_by_id ON jobs (app, id);
-  CREATE INDEX jobs_by_time ON jobs (ready_at);
+  CREATE INDEX jobs_by_time ON jobs (kind = 'notice', ready_at);
   CREATE TABLE groups (
     app TEXT NOT NULL, name TEXT NOT NULL, owner TEXT NOT NULL, created_at INTEGER NOT NULL, members INTEGER NOT NULL,
     PRIMARY KEY (app, name)

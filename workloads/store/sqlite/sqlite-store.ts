@@ -198,14 +198,14 @@ export class SqliteStore implements port.Store {
       for (const job of jobs) this.#parts.jobs.put(job);
     });
   }
-  claimJobs(limit: number, leaseMs: number): Promise<readonly port.Job[]> {
-    return this.#tick.ask(() => this.#parts.jobs.claim(limit, leaseMs));
+  claimJobs(limit: number, leaseMs: number, queue: port.JobQueue = 'work'): Promise<readonly port.Job[]> {
+    return this.#tick.ask(() => this.#parts.jobs.claim(limit, leaseMs, queue));
   }
-  async delayJob(job: Pick<port.Job, 'id' | 'app'>, dueAtMs: number, payload?: Uint8Array): Promise<void> {
+  async delayJob(job: port.JobName, dueAtMs: number, payload?: Uint8Array): Promise<void> {
     assertPayload(payload);
     return this.#tick.ask(() => this.#parts.jobs.delay(job, dueAtMs, payload));
   }
-  finishJobs(jobs: readonly Pick<port.Job, 'id' | 'app'>[]): Promise<void> {
+  finishJobs(jobs: readonly port.JobName[]): Promise<void> {
     return this.#tick.ask(() => {
       for (const job of jobs) this.#parts.jobs.finish(job);
     });
