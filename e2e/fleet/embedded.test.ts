@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { isReady, openEmbedded } from '../../workloads/embedded/embedded.ts';
 import type { Embedded } from '../../workloads/embedded/embedded.ts';
@@ -15,6 +16,8 @@ import { startFleet } from './clients.ts';
 import type { Fleet, FleetOptions } from './clients.ts';
 import { passes } from './compare.ts';
 import type { Comparison, Dead } from './compare.ts';
+import { compareUpstream, readUpstreamLog } from './compare-upstream.ts';
+import type { HandledUpstream } from './compare-upstream.ts';
 import { startPublisher } from './publish.ts';
 import type { PublishOptions } from './publish.ts';
 import { compareLogs } from './report.ts';
@@ -29,6 +32,8 @@ spec:
   registry: {replicas: 1}
   router: {replicas: 1}
   disruption: {reconnectsPerSecond: 50, drainDeadline: 60s}
+  bus: {kafka: {brokers: ["stands-for.the-bus-in-memory:9092"]}}
+  upstream: {handlers: [{kinds: ["order"], type: database}]}
 ---
 apiVersion: pushcluster.io/v1alpha1
 kind: PushApp
@@ -52,7 +57,7 @@ async function until(label: string, look: () => boolean | Promise<boolean>): Pro
 /** One fleet, its publishers' logs, and the reckoning. */
 class World {
   readonly #embedded: Embedded;
-  readonly #folder = mkdtempSync(join(tmpdir(), 'fleet-'));
+  readonly folder = mkdtempSync(join(tmpdir(), 'fleet-'));
   readonly prefix: string;
   readonly publishers: string[] = [];
   fleet!: Fleet;
@@ -71,7 +76,7 @@ class World {
       app: 'shop',
       privateJwk: this.#embedded.access.signer.privateJwk,
       topics: [],
-      logs: join(this.#folder, 'logs'),
+      logs: join(this.folder, 'logs'),
       ...this.devices,
       ...more,
     });
@@ -79,7 +84,7 @@ class World {
     return this.fleet;
   }
   logFile(): string {
-    const file = join(this.#folder, `published-${++this.#number}.jsonl`);
+    const file = join(this.folder, `published-${++this.#number}.jsonl`);
     this.publishers.push(file);
     return file;
   }
@@ -95,11 +100,11 @@ class World {
   async compared(owed: number, more: Partial<Parameters<typeof compareLogs>[0]> = {}): Promise<Comparison> {
     await until(`${owed} are dealt with`, () => this.fleet.counts().received >= owed).catch(() => {}); // what is missing is named below
     this.fleet.flush();
-    return compareLogs({ clients: join(this.#folder, 'logs'), publishers: this.publishers, ...more });
+    return compareLogs({ clients: join(this.folder, 'logs'), publishers: this.publishers, ...more });
   }
   async end(): Promise<void> {
     await this.fleet.stop();
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.folder, { recursive: true });
   }
 }
 
@@ -112,11 +117,12 @@ function assertExact(compared: Comparison, owed: number): void {
 }
 
 describe('a fleet against a whole cluster', () => {
+  const dataDir = mkdtempSync(join(tmpdir(), 'fleet-cluster-'));
   let embedded: Embedded;
   before(async () => {
     embedded = await openEmbedded({
       manifest: readManifest(MANIFEST),
-      dataDir: null,
+      dataDir,
       portBase: 0,
       clock: systemClock,
       log: silentLog,
@@ -125,7 +131,10 @@ describe('a fleet against a whole cluster', () => {
     });
     await until('the cluster is Ready', async () => isReady(await embedded.status()));
   });
-  after(() => embedded.stop());
+  after(async () => {
+    await embedded.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  });
   let world: World | null = null;
   afterEach(async () => {
     await world?.end();
@@ -247,7 +256,30 @@ describe('a fleet against a whole cluster', () => {
     for (const { failed, lastProblem } of await Promise.all(talks)) assert.equal(failed, 0, lastProblem ?? '');
     assertExact(await world.compared(200 + 20 * DEVICES), 200 + 20 * DEVICES);
   });
+
+  test('whose devices tell their business while gateways die and devices crash: each message is stored once, in order', async () => {
+    world = new World(embedded, 'upstream');
+    const fleet = await world.start({ behaviour: { crashedMs: 100 } });
+    const log = join(world.folder, 'upstream.jsonl');
+    const saying = fleet.upstream({ kind: 'order', count: 300, rate: 150, log, keyPrefix: 'up', orders: 2 });
+    embedded.kill('demo-gateway-1');
+    setTimeout(() => fleet.crash(3), 500);
+    const { taken, failed } = await saying;
+    assert.ok(taken + failed === 300 && taken > 200, `${taken} taken, ${failed} failed`);
+    const stored = (): readonly HandledUpstream[] => storedIn(join(dataDir, 'upstream.sqlite'));
+    await until('what was taken is stored', () => compareUpstream(readUpstreamLog(log), stored()).lost.length === 0);
+    const { doubled, outOfOrder, strangers } = compareUpstream(readUpstreamLog(log), stored());
+    assert.deepEqual({ doubled, outOfOrder, strangers }, { doubled: [], outOfOrder: 0, strangers: 0 });
+  });
 });
+
+/** What the database handler stored, in its order. */
+function storedIn(path: string): readonly HandledUpstream[] {
+  const db = new DatabaseSync(path, { readOnly: true });
+  const rows = db.prepare('SELECT body FROM pushcluster_upstream ORDER BY seq').all();
+  db.close();
+  return rows.map(({ body }) => JSON.parse(String(body)) as HandledUpstream);
+}
 
 async function deadLetters(
   embedded: Embedded,
