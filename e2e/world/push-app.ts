@@ -17,6 +17,8 @@ export interface AppOptions {
   /** Name of the PushCluster that serves it. */
   readonly cluster: string;
   readonly name?: string;
+  /** On top of the keys and of every topic. */
+  readonly spec?: Readonly<Record<string, unknown>>;
 }
 
 /** Makes fresh keys and the PushApp that names them. */
@@ -34,6 +36,7 @@ export function makeApp(options: AppOptions): App {
       publicKeys: [{ ...pair.publicKey.export({ format: 'jwk' }), kid }],
       apiKeys: [{ name: 'e2e', sha256: createHash('sha256').update(apiKey).digest('hex') }],
       allowedTopics: ['*'],
+      ...options.spec,
     },
   };
   return { name, privateJwk: { ...pair.privateKey.export({ format: 'jwk' }), kid }, apiKey, manifest };

@@ -24,6 +24,8 @@ export interface StageOptions {
   readonly gateways: number;
   /** On top of the small defaults of {@link aPushCluster}. */
   readonly spec?: Readonly<Record<string, unknown>>;
+  /** On top of the app's keys. */
+  readonly app?: Readonly<Record<string, unknown>>;
   /** Applied before the PushCluster: what it refers to. */
   readonly beforehand?: readonly unknown[];
 }
@@ -32,7 +34,11 @@ export async function openStage(options: StageOptions): Promise<Stage> {
   const place = { namespace: `e2e-${options.name}`, name: options.name };
   await prepareOperator();
   await makeNamespace(place.namespace);
-  const app = makeApp({ namespace: place.namespace, cluster: place.name });
+  const app = makeApp({
+    namespace: place.namespace,
+    cluster: place.name,
+    ...(options.app === undefined ? {} : { spec: options.app }),
+  });
   await apply([...(options.beforehand ?? []), aPushCluster(place, specOf(options)), app.manifest]);
   const cluster = await waitForCluster(place, `Ready with ${options.gateways} gateways`, isReadyWith(options.gateways));
   return await onStage(place, app, cluster);
