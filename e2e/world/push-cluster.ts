@@ -98,6 +98,14 @@ export function isReadyWith(gateways: number): (cluster: PushCluster) => true | 
   };
 }
 
+/** Whether a condition has this status. */
+export function saysOf(type: string, status: 'True' | 'False'): (cluster: PushCluster) => true | string {
+  return (cluster) => {
+    const found = condition(cluster, type);
+    return found.status === status ? true : found.said;
+  };
+}
+
 /** Applies a cluster and its app, waits until it is Ready; returns it. */
 export async function applyAndWait(
   place: Place,
@@ -122,7 +130,7 @@ export async function patchSpec(place: Place, spec: Readonly<Record<string, unkn
 /** Pods of one component. */
 export async function podsOf(
   place: Place,
-  component: 'gateway' | 'registry' | 'router' | 'store',
+  component: 'gateway' | 'registry' | 'router' | 'drainer' | 'upstream' | 'store',
 ): Promise<readonly Pod[]> {
   const selector = `pushcluster.io/cluster=${place.name},app.kubernetes.io/component=${component}`;
   return await listObjects<Pod>('pods', { namespace: place.namespace, selector });
