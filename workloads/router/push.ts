@@ -5,6 +5,7 @@ import type { AppDefinition } from '../protocol/apps.ts';
 import { isTopicAllowed } from '../protocol/apps.ts';
 import { RefusedError } from '../protocol/codes.ts';
 import { TOPIC_ALL } from '../protocol/ids.ts';
+import { markJournalled } from '../protocol/record.ts';
 import type { DeviceId, MessageId, TopicName } from '../protocol/ids.ts';
 import { StoreUnavailableError } from '../store/port.ts';
 import type { Store } from '../store/port.ts';
@@ -125,7 +126,8 @@ class FailOpen {
     }
     const { id, push, atMs } = entry;
     // With its body: a client that asks for one later would ask a stream that has it not yet.
-    const { record, lane } = compose(app, { ...push, deliver: { ...push.deliver, idOnly: false } }, id, atMs);
+    const out = compose(app, { ...push, deliver: { ...push.deliver, idOnly: false } }, id, atMs);
+    const record = markJournalled(out.record);
     // Without a position, as a live message: who is connected has it now, and its client knows the id when the stream brings it.
     const { live, counts } = this.#options;
     const { target } = push;
@@ -133,7 +135,7 @@ class FailOpen {
       target.kind === 'topic'
         ? live.toTopic(app.name, target.topic, record)
         : target.kind === 'device'
-          ? live.toDevice(app.name, target.device, { lane, record })
+          ? live.toDevice(app.name, target.device, { lane: out.lane, record })
           : Promise.resolve();
     told.catch(() => void counts.liveMissed++);
     return { id, state: 'journalled', recipients: 1 };
