@@ -83,7 +83,7 @@ export const parts: readonly Part[] = [
   debian('promtool', 'checks the rules that the chart ships', 'prometheus'),
   debian('redis-server', 'the store', 'redis-server'),
   debian('redis-cli', 'makes and inspects a Redis cluster', 'redis-tools'),
-  debian('java', 'runs Kafka', 'openjdk-17-jre-headless'),
+  debian('java', 'runs Kafka (17 or newer)', 'default-jre-headless'),
   debian('mvn', 'gets Kafka’s jars', 'maven'),
   debian('postgres', 'the database that upstream messages are stored in', 'postgresql'),
   debian('initdb', 'makes an empty one', 'postgresql'),

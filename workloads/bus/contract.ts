@@ -1,7 +1,9 @@
 // The contract suite of the bus port: every implementation's test file calls busContract with a way to open itself.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { BusRecordError, BusUnavailableError } from './port.ts';
+import { randomBytes } from 'node:crypto';
+import { BUS_RECORD_BYTES_MAX, BusRecordError, BusUnavailableError } from './port.ts';
+import { sizeOf } from './record-size.ts';
 import type { Bus, BusRecord, ReceivedRecord } from './port.ts';
 
 /** A bus opened empty for one test. */
@@ -127,10 +129,29 @@ function orderContract(subject: BusSubject): void {
       }
     }));
 
-  test('a record that no bus takes is rejected by name', () =>
+  test('a record at the limit comes whole; one byte more is rejected by name', () =>
     withBus(subject, async ({ bus }) => {
-      const value = Buffer.alloc(1024 * 1024);
-      await assert.rejects(bus.publish([{ ...aRecord('k', ''), value }]), BusRecordError);
+      const to = aCollector();
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: to.handler });
+      const value = randomBytes(BUS_RECORD_BYTES_MAX - sizeOf(aRecord('k', '')));
+      await bus.publish([{ ...aRecord('k', ''), value }]);
+      await to.until(1);
+      assert.ok(value.equals(to.got[0]!.value));
+      const more = Buffer.concat([value, Buffer.alloc(1)]);
+      await assert.rejects(bus.publish([{ ...aRecord('k', ''), value: more }]), BusRecordError);
+    }));
+
+  test('a publish of more than one call takes comes whole and in order', () =>
+    withBus(subject, async ({ bus }) => {
+      const to = aCollector();
+      await bus.consume({ topics: ['pushcluster.test'], group: 'g', handler: to.handler });
+      const records = Array.from({ length: 40 }, (_, i) => aRecord('k', `${i} `.padEnd(50_000, 'x')));
+      await bus.publish(records);
+      await to.until(40);
+      assert.deepEqual(
+        to.got.map((record) => Number.parseInt(valueOf(record), 10)),
+        Array.from({ length: 40 }, (_, i) => i),
+      );
     }));
 
   test('topics are apart', () =>

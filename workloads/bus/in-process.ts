@@ -1,7 +1,7 @@
 // The bus within one process (embedded, tests): topics of partitions in memory, groups that share them, and bounds instead of
 // retention: a record leaves when every group of its topic has settled it. in-process topics are published by upstream paths and
 // consumed by handlers; the Kafka bus of a cluster passes the same contract.ts.
-import { BUS_TOPICS, BusFullError, BusRecordError, BusUnavailableError } from './port.ts';
+import { BUS_RECORD_BYTES_MAX, BUS_TOPICS, BusFullError, BusRecordError, BusUnavailableError } from './port.ts';
 import type { Bus, BusConsume, BusConsumer, BusHealth, BusRecord } from './port.ts';
 import { InProcessGroup } from './in-process-group.ts';
 import { appendTo, dropSettled, newPartitions } from './in-process-topic.ts';
@@ -25,8 +25,6 @@ export interface InProcessBusOptions {
   readonly backoffMaxMs?: number;
 }
 
-/** Of one record: what Kafka takes. */
-const RECORD_BYTES_MAX = 768 * 1024;
 /**
  * Records of a topic that are kept, for each partition, though every group has settled them: whoever asks for dead letters reads them
  * from the oldest, with a group of its own.
@@ -83,8 +81,8 @@ class InProcessBus implements Bus {
   #refusal(record: BusRecord): BusFullError | BusRecordError | null {
     const { recordsMax, bytesMax } = this.#options;
     const size = sizeOf(record);
-    if (size > RECORD_BYTES_MAX)
-      return new BusRecordError(`expected a record of at most ${RECORD_BYTES_MAX} bytes, got ${size}`);
+    if (size > BUS_RECORD_BYTES_MAX)
+      return new BusRecordError(`expected a record of at most ${BUS_RECORD_BYTES_MAX} bytes, got ${size}`);
     if (this.#records + 1 > recordsMax)
       return new BusFullError(`expected at most ${recordsMax} records held, got one more`);
     const bytes = this.#bytes + size;

@@ -10,6 +10,9 @@ export class BusUnavailableError extends Error {
 export class BusFullError extends Error {
   readonly code = 'bus-full';
 }
+/** A record's key, headers and value together, as record-size.ts counts them. */
+export const BUS_RECORD_BYTES_MAX = 768 * 1024;
+
 /** A record that no bus takes, however often it is tried: it is too large. */
 export class BusRecordError extends Error {
   readonly code = 'bus-record';

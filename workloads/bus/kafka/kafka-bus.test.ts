@@ -6,7 +6,7 @@ import { findPart, missingPart } from '../../../e2e/setup/parts.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { silentLog } from '../../runtime/log.ts';
 import { aCollector, aRecord, busContract, valueOf } from '../contract.ts';
-import { BusUnavailableError } from '../port.ts';
+import { BusFullError, BusUnavailableError } from '../port.ts';
 import type { Bus } from '../port.ts';
 import type { KafkaTuning } from './client.ts';
 import { openKafkaBus } from './kafka-bus.ts';
@@ -112,6 +112,16 @@ describe('the bus on Kafka', { skip: skip ?? false }, () => {
     await until('the problem to be over', () => bus.health().problem === null);
     await bus.close();
     await admin.disconnect();
+  });
+
+  test('takes bytes up to its limit and rejects the next publish with BusFullError, until some are published', async () => {
+    const bus = openBus({ tuning: { waitingBytesMax: 3000 } });
+    const record = { topic, key: 'k', headers: {}, value: Buffer.alloc(999) };
+    const fit = [1, 2, 3].map(() => bus.publish([record]));
+    await assert.rejects(bus.publish([{ ...record, key: '', value: Buffer.alloc(1) }]), BusFullError);
+    await Promise.all(fit);
+    await bus.publish([record]);
+    await bus.close();
   });
 
   test('rejects in time while no broker answers, at once after that, and begins by itself when one is there', async () => {

@@ -3,7 +3,7 @@
 import kafkajs from 'kafkajs';
 import type { Message, Producer } from 'kafkajs';
 import { sizeOf } from '../record-size.ts';
-import { BusFullError, BusRecordError, BusUnavailableError } from '../port.ts';
+import { BUS_RECORD_BYTES_MAX, BusFullError, BusRecordError, BusUnavailableError } from '../port.ts';
 import type { BusRecord } from '../port.ts';
 import { describeKafkaError, newKafka, retriesFor } from './client.ts';
 import type { KafkaParts } from './client.ts';
@@ -11,7 +11,7 @@ import type { Reach } from './reach.ts';
 import type { Topics } from './topics.ts';
 
 /** Of one call: kafkajs makes one batch for each partition of it, and brokers refuse batches past 1 MiB unless they are set otherwise. */
-const PRODUCE_BYTES_MAX = 768 * 1024;
+const PRODUCE_BYTES_MAX = BUS_RECORD_BYTES_MAX;
 /** Smaller calls are sent as they are: the codec costs more than it saves. */
 const COMPRESS_BYTES_MIN = 1024;
 /** A broker that refuses a batch for what is in it; whatever else fails is taken for being away. */
