@@ -41,7 +41,7 @@ const checks = wanted.length === 0 ? runChecks() : { passed: 0, failed: 0, skipp
 const tests = await runSuite({
   files,
   concurrency: availableParallelism(),
-  timeoutMs: 60_000,
+  timeoutMs: 120_000,
   verbose: wanted.length > 0,
 });
 report({ passed: checks.passed + tests.passed, failed: checks.failed + tests.failed, skipped: tests.skipped });
