@@ -12,7 +12,7 @@ import type { Delivery } from './gateway-link.ts';
 import { deviceStream, topicStream } from './owners.ts';
 
 export interface BroadcastOptions {
-  readonly bus: Bus;
+  readonly bus: Pick<Bus, 'publish' | 'health'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Devices and topics the bus has taken. */
