@@ -138,6 +138,22 @@ describe('R13: while the store is away', () => {
     assert.deepEqual(await textsOf(deviceStream('phone-1')), ['pay']);
   });
 
+  test('a push to an account reaches the devices that were known of it, and all of them in the end', async (t) => {
+    const { store, gateway, push, away, back, drained, textsOf } = await aWorld(t);
+    await aDevice(store, 'tablet-1');
+    await push({ target: { account: 'ada' }, text: 'before' });
+    away();
+    assert.equal((await push({ target: { account: 'ada' }, text: 'meanwhile' })).body['state'], 'journalled');
+    assert.equal((await push({ target: { account: 'bob' }, text: 'unknown here' })).body['state'], 'journalled');
+    await gateway.heardCount(2);
+    const told = gateway.heard.flatMap((frame) => (frame.kind === 'deliver-device' ? [frame.device] : []));
+    assert.deepEqual(told.toSorted(), ['phone-1', 'tablet-1']);
+    back();
+    await drained();
+    for (const device of ['phone-1', 'tablet-1'])
+      assert.deepEqual(await textsOf(deviceStream(device)), ['before', 'meanwhile']);
+  });
+
   test('with the bus away too, durable pushes answer 503 with a wait, and live ones pass', async (t) => {
     const { gateway, push, away, back, state, textsOf } = await aWorld(t);
     away();

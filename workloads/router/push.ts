@@ -7,6 +7,7 @@ import { RefusedError } from '../protocol/codes.ts';
 import { TOPIC_ALL } from '../protocol/ids.ts';
 import { markJournalled } from '../protocol/record.ts';
 import type { DeviceId, MessageId, TopicName } from '../protocol/ids.ts';
+import type { Lane } from '../protocol/streams.ts';
 import { StoreUnavailableError } from '../store/port.ts';
 import type { Store } from '../store/port.ts';
 import { countMessage } from './counts.ts';
@@ -22,6 +23,7 @@ import type { Accepted } from './push/accepted.ts';
 import { compose } from './push/compose.ts';
 import type { Outgoing } from './push/compose.ts';
 import type { DeviceSender } from './push/devices.ts';
+import { KnownAccounts } from './push/known-accounts.ts';
 import { keyedId } from './push/keyed-id.ts';
 import { acceptList, resumeList } from './push/list.ts';
 import { sendLive } from './push/live.ts';
@@ -129,16 +131,20 @@ class FailOpen {
     const out = compose(app, { ...push, deliver: { ...push.deliver, idOnly: false } }, id, atMs);
     const record = markJournalled(out.record);
     // Without a position, as a live message: who is connected has it now, and its client knows the id when the stream brings it.
-    const { live, counts } = this.#options;
-    const { target } = push;
-    const told =
-      target.kind === 'topic'
-        ? live.toTopic(app.name, target.topic, record)
-        : target.kind === 'device'
-          ? live.toDevice(app.name, target.device, { lane: out.lane, record })
-          : Promise.resolve();
-    told.catch(() => void counts.liveMissed++);
+    this.#tell(app, push.target, { lane: out.lane, record }).catch(() => void this.#options.counts.liveMissed++);
     return { id, state: 'journalled', recipients: 1 };
+  }
+
+  async #tell(app: AppDefinition, target: Push['target'], message: { lane: Lane; record: Uint8Array }): Promise<void> {
+    const { live } = this.#options;
+    if (target.kind === 'topic') return void (await live.toTopic(app.name, target.topic, message.record));
+    const devices =
+      target.kind === 'device'
+        ? [target.device]
+        : target.kind === 'account'
+          ? this.#path.accounts.find(app.name, target.account)
+          : [];
+    await Promise.all(devices.map((device) => live.toDevice(app.name, device, message)));
   }
 }
 
@@ -148,6 +154,7 @@ interface Claimed {
 }
 
 class DurablePath {
+  readonly accounts = new KnownAccounts();
   readonly #options: PusherOptions;
   constructor(options: PusherOptions) {
     this.#options = options;
@@ -164,10 +171,8 @@ class DurablePath {
     switch (target.kind) {
       case 'device':
         return await this.#toDevices(out, [target.device], claimed);
-      case 'account': {
-        const devices = await this.#options.store.accountDevices(app.name, target.account);
-        return await this.#toDevices(out, requireDevices(devices, target.account), claimed);
-      }
+      case 'account':
+        return await this.#toDevices(out, await this.#devicesOf(app, target), claimed);
       case 'topic':
         return await this.#toTopic(out, target.topic, claimed);
     }
@@ -186,7 +191,9 @@ class DurablePath {
 
   async #devicesOf(app: AppDefinition, target: Push['target']): Promise<readonly DeviceId[]> {
     if (target.kind !== 'account') return [];
-    return requireDevices(await this.#options.store.accountDevices(app.name, target.account), target.account);
+    const devices = await this.#options.store.accountDevices(app.name, target.account);
+    this.accounts.remember(app.name, target.account, devices);
+    return requireDevices(devices, target.account);
   }
 
   /** The id of the message: `id`, or that of the request which holds the key. */
