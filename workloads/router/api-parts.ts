@@ -102,7 +102,7 @@ export function openApiParts(options: ApiPartsOptions): ApiParts {
   const gauges = watchGauges({ store, ledgers, apps: () => authorizer.apps(), clock, log, random, counts });
   const results = new Results(store, () => clock.monotonicMs());
   const trace = { store, hints, results };
-  const push = { quotas, pusher, ledgers, clock };
+  const push = { quotas, pusher, ledgers, clock, store };
   return {
     commands: new Commands({
       business: {
@@ -113,7 +113,7 @@ export function openApiParts(options: ApiPartsOptions): ApiParts {
         ...groupCommands(store),
         ...ledgerCommands(ledgers),
       },
-      client: clientCommands({ ...push, store, rates: new ClientRates() }),
+      client: clientCommands({ ...push, rates: new ClientRates() }),
     }),
     journal,
     gauges,

@@ -16,7 +16,7 @@ const SIGNIFICANT_DIGITS_MAX = 15;
 
 /** Throws SyntaxError; nesting that overflows the parser's stack is one too. */
 export function parseExactJson(text: string): unknown {
-  if (!SUSPECT.test(text)) return JSON.parse(text);
+  if (!SUSPECT.test(text) || !SUSPECT.test(outsideStrings(text))) return JSON.parse(text);
   try {
     return json.parse(text, (_key, value, { source }) =>
       typeof value === 'number' && source !== undefined && !isExact(source, value) ? json.rawJSON(source) : value,
@@ -24,6 +24,28 @@ export function parseExactJson(text: string): unknown {
   } catch (error) {
     if (error instanceof RangeError) throw new SyntaxError('nested too deep', { cause: error });
     throw error;
+  }
+}
+
+/** The text without what stands in its strings: names and order numbers are long rows of digits, and no numbers. Cost: O(length). */
+function outsideStrings(text: string): string {
+  let outside = '';
+  for (let at = 0; ;) {
+    const open = text.indexOf('"', at);
+    if (open === -1) return outside + text.slice(at);
+    outside += text.slice(at, open);
+    at = endOfString(text, open + 1);
+  }
+}
+/** The place after the quote that closes the string; the end of the text where none does. */
+function endOfString(text: string, from: number): number {
+  for (let at = from; ;) {
+    const close = text.indexOf('"', at);
+    if (close === -1) return text.length;
+    let escapes = 0;
+    while (text.charCodeAt(close - 1 - escapes) === 92) escapes++;
+    if (escapes % 2 === 0) return close + 1;
+    at = close + 1;
   }
 }
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { AppDefinition } from '../protocol/apps.ts';
+import type { AccountId } from '../protocol/ids.ts';
 import { aManualClock } from '../runtime/clock.ts';
 import type { Ledger } from '../store/port.ts';
 import { aDoor, someDevices } from './api-fixtures.ts';
@@ -71,6 +72,16 @@ describe('quotas', () => {
     const waitMs = Number(body.error?.['retryAfterMs']);
     assert.ok(waitMs > 1500 && waitMs <= 2100, String(waitMs));
     assert.ok(Number(headers.get('retry-after')) >= 2);
+  });
+
+  test('of recipients count the members of groups', async (t) => {
+    const { store, push } = await aShop(t, { recipientsPerSecond: 10 });
+    const members = Array.from({ length: 20 }, (_, i) => `a-${i}` as AccountId);
+    await store.changeGroup(SHOP, 'g', { kind: 'create', owner: members[0]!, members });
+    assert.equal((await push({ target: { group: 'g' }, text: 'x' })).status, 202);
+    const { status, body } = await push(one);
+    assert.deepEqual([status, body.error?.['field']], [429, 'quotas.recipientsPerSecond']);
+    assert.equal((await push({ target: { group: 'nobody' }, text: 'x' })).status, 429);
   });
 
   test('of bytes count bodies', async (t) => {

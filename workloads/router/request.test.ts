@@ -301,6 +301,8 @@ describe('exact JSON', () => {
     '-0.10000000000000000555',
     '1e400',
     '{"a":[9007199254740993,1.5],"b":"12345678901234567890"}',
+    '{"a":"\\\\","b":12345678901234567890}',
+    '{"a":"\\"","b":12345678901234567890,"c":"\\\\\\""}',
     '1e-400',
   ];
   for (const json of kept)
@@ -312,6 +314,11 @@ describe('exact JSON', () => {
       ['1e3', '1.50', '9007199254740991', '0.1', '[1,"2234567890123456"]'].map((json) => parseExactJson(json)),
       [1000, 1.5, 9007199254740991, 0.1, [1, '2234567890123456']],
     );
+  });
+  test('does not take digits in texts for numbers, also where a text is cut short', () => {
+    const json = '["1234567890123456789","a\\\\",1.5,"x\\"1e9"]';
+    assert.deepEqual(parseExactJson(json), ['1234567890123456789', 'a\\', 1.5, 'x"1e9']);
+    assert.throws(() => parseExactJson('["1234567890123456789'), SyntaxError);
   });
   test('a body keeps its digits up to the record', () => {
     const json = '{"target":{"device":"a"},"body":{"id":12345678901234567890}}';

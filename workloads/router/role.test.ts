@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { AppId, DeviceId, TopicName } from '../protocol/ids.ts';
-import { decodeRecord } from '../protocol/record.ts';
+import type { AccountId, AppId, DeviceId, TopicName } from '../protocol/ids.ts';
+import { conflationKeyOf, decodeRecord } from '../protocol/record.ts';
 import type { StreamRef } from '../store/port.ts';
 import { API_KEY, SHOP, aDevice, aGateway, aRouter, aStore, aWatchedText, anApp, appsText } from './fixtures.ts';
 
@@ -286,6 +286,34 @@ describe('a live push', () => {
     assert.deepEqual([live.status, live.body['gateways']], [202, 1]);
     assert.equal((await push({ target: { topic: 'news' }, text: 'x' })).status, 503);
     await gateway.heardCount(1);
+  });
+
+  test('to a list, accounts or a group goes to whoever of them is online, with its conflation key first', async (t) => {
+    const { store } = await aStore(t);
+    const gateway = await aGateway(t, store);
+    for (const [name, account] of [
+      ['d-1', 'ada'],
+      ['d-2', 'ada'],
+      ['d-3', 'bob'],
+    ] as const)
+      await gateway.connect(await aDevice(store, name, account), account);
+    await aDevice(store, 'd-4', 'bob');
+    await store.changeGroup(SHOP, 'g', { kind: 'create', owner: 'bob' as AccountId, members: [] });
+    const { push, linked } = await aRouter(t, { store });
+    await linked(1);
+    const cases = [
+      [{ devices: ['d-1', 'd-3', 'd-4', 'nobody'] }, 2],
+      [{ accounts: ['ada', 'bob'] }, 3],
+      [{ group: 'g' }, 1],
+    ] as const;
+    let heard = 0;
+    for (const [target, recipients] of cases) {
+      const { status, body } = await push({ target, class: 'live', text: 'x', conflationKey: 'typing' });
+      assert.deepEqual([status, body['state'], body['recipients']], [202, 'sent', recipients]);
+      await gateway.heardCount((heard += recipients));
+    }
+    assert.equal(conflationKeyOf(decodeRecord(gateway.heard[0]!.record).attributes), 'typing');
+    assert.equal((await store.ledger(SHOP)).accepted, 0);
   });
 
   test('to a device goes to its gateway, or says that it is offline', async (t) => {

@@ -5,19 +5,22 @@ import type { Clock } from '../../runtime/clock.ts';
 import { describeError } from '../../runtime/http.ts';
 import type { Log } from '../../runtime/log.ts';
 import { StoreUnavailableError } from '../../store/port.ts';
+import type { Store } from '../../store/port.ts';
 import type { CommandAnswer, CommandHandler } from '../commands.ts';
 import type { Ledgers } from '../ledger.ts';
 import type { Accepted } from '../push/accepted.ts';
 import type { Pusher } from '../push.ts';
 import type { Quotas } from '../quota.ts';
 import { batchOf, parsePush } from '../request.ts';
-import type { ParsePushOptions, Push } from '../request.ts';
+import type { ParsePushOptions } from '../request.ts';
+import type { Target } from '../request-target.ts';
 
 export interface PushDeps {
   readonly quotas: Quotas;
   readonly pusher: Pusher;
   readonly ledgers: Ledgers;
   readonly clock: Clock;
+  readonly store: Pick<Store, 'groupMembers'>;
 }
 
 /** Streams drain as devices come back: worth asking again in a while. */
@@ -43,17 +46,25 @@ export async function pushOne(
   message: { readonly value: unknown } & Omit<ParsePushOptions, 'nowMs'>,
 ): Promise<Accepted> {
   const push = parsePush(message.value, { ...message, nowMs: deps.clock.nowMs() });
-  const recipients = recipientsOf(push);
+  const { target } = push;
+  const recipients = target.kind === 'group' ? await sizeOf(deps, app, target.group) : recipientsOf(target);
   takeQuota(deps, app, { recipients, bytes: push.body.length });
   if (app.quotas.waitingMax !== undefined && push.class === 'durable')
     await assertRoom(deps, app, { recipients, most: app.quotas.waitingMax });
   return await deps.pusher.push(app, push);
 }
 
-/** Names of a list; of a group and a topic 1: what stands behind them is counted in the ledger. */
-function recipientsOf({ target }: Push): number {
+/** Names of a list; of a topic 1: who hears it is counted in the ledger. */
+function recipientsOf(target: Target): number {
   if (target.kind === 'devices') return target.devices.length;
   return target.kind === 'accounts' ? target.accounts.length : 1;
+}
+
+/** Members of a group, asked where a quota counts them; one that is not there is refused later. */
+async function sizeOf({ store }: PushDeps, app: AppDefinition, group: string): Promise<number> {
+  if (app.quotas.recipientsPerSecond === undefined && app.quotas.waitingMax === undefined) return 1;
+  const page = await store.groupMembers(app.name, group, { after: null, limit: 1 });
+  return Math.max(1, page?.members ?? 0);
 }
 
 function takeQuota(deps: PushDeps, app: AppDefinition, cost: { recipients: number; bytes: number }): void {
