@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { isDurable, isSupported, lifeOf, parseFacts, warningsOf } from './life.ts';
 import type { NodeFacts } from './life.ts';
-import { STORE_ID } from './scripts/store-id.ts';
+import { FORMAT, STORE_ID } from './scripts/store-id.ts';
 import type { Script } from './scripts/script.ts';
 
 /** The node answers, and cannot be a store: wrong password, too old, a replica. */
@@ -71,7 +71,12 @@ async function storeId(redis: Redis, facts: NodeFacts, options: LearnOptions): P
   const bucket = options.homeBucket();
   // A node that holds no bucket holds no stream.
   if (bucket === null) return 'none';
-  const fresh = randomBytes(12).toString('base64url');
+  const fresh = FORMAT + randomBytes(12).toString('base64url');
   const replies = await redis.eval(STORE_ID.text, 1, `{${bucket}}S`, '', '', fresh, facts.promotedFrom ?? '');
-  return String((replies as unknown[])[0]);
+  const id = String((replies as unknown[])[0]);
+  if (!id.startsWith(FORMAT))
+    throw new StoreRefusedError(
+      `${options.name}: its data are of another version of PushCluster; expected an empty Redis`,
+    );
+  return id;
 }

@@ -148,6 +148,18 @@ describe('redis faults', { skip: redisMissing() ?? false }, () => {
     await locked.remove();
   });
 
+  test('data of another version are refused by name at open, and left as they are', async () => {
+    const old = await TestRedis.start(VOLATILE);
+    await old.command('HSET', '{0}S', 'id', 'of-the-one-before');
+    await assert.rejects(open(old.url), { code: 'store-refused', message: /expected an empty Redis/ });
+    assert.equal(String(await old.command('HGET', '{0}S', 'id')), 'of-the-one-before');
+    await old.command('FLUSHALL');
+    const store = await open(old.url);
+    assert.equal((await store.health()).reachable, true);
+    await store.close();
+    await old.remove();
+  });
+
   test('health names what must be put right', async () => {
     const weak = await TestRedis.start([...VOLATILE, '--maxmemory-policy', 'allkeys-lru']);
     const store = await openAt(weak.url);

@@ -48,7 +48,8 @@ export interface RedisOptions {
 
 /**
  * Connects, and waits for the first answer up to `timeoutMs`; a Redis that is not there yet is no error.
- * Throws RedisAddressError, or StoreRefusedError when it answers and cannot be used (wrong password, older than 7).
+ * Throws RedisAddressError, or StoreRefusedError when it answers and cannot be used (wrong password, older than 7,
+ * with the data of another version).
  */
 export async function openRedisStore(options: RedisOptions): Promise<port.Store> {
   const address = parseRedisAddress(options.url);
@@ -71,7 +72,7 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
   const topology = address.kind === 'cluster' ? openCluster(address, surroundings) : openSingle(address, surroundings);
   await topology.settled(timeoutMs);
   const trouble = topology.trouble();
-  if (trouble !== null && /WRONGPASS|NOAUTH|NOPERM|expected Redis 7/.test(trouble)) {
+  if (trouble !== null && /WRONGPASS|NOAUTH|NOPERM|expected Redis 7|expected an empty Redis/.test(trouble)) {
     topology.close();
     throw new StoreRefusedError(`store: ${trouble}`);
   }

@@ -4,6 +4,9 @@ import type { TestContext } from 'node:test';
 import type { StoreUnderTest } from '../contract-subject.ts';
 import { walk } from '../walk.ts';
 
+/** Of one test: 200 walks take about 25 s on two idle cores. */
+export const WALKS_TIMEOUT_MS = 300_000;
+
 const OPERATIONS = 24;
 /** Walks at once on one server. */
 const WIDTH = 8;

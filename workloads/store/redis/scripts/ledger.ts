@@ -58,12 +58,12 @@ end)`,
  */
 export const COUNT_ROWS = aScript(
   'count-rows',
-  { flags: 'no-writes', itemsMax: 8 },
+  { flags: 'no-writes', itemsMax: 4 },
   COMMON,
   CURSORS,
   `
 return for_each(2, function(prefix, a)
-  local slice = call('HSCAN', prefix .. 'u', ARGV[a + 1], 'COUNT', 50)
+  local slice = call('HSCAN', prefix .. 'u', ARGV[a + 1], 'COUNT', 16)
   local rows, sums, start = {}, {}, ARGV[a] .. '/'
   for i = 1, #slice[2], 2 do
     if string.sub(slice[2][i], 1, #start) == start then
