@@ -91,6 +91,8 @@ export interface Gateway extends GatewayDeps {
     life: Life;
     /** Stopped or killed: what would be tried again is not. */
     ended: boolean;
+    /** The bus has let the consumer of broadcasts in. */
+    broadcasts: () => boolean;
     /** As the last renewal of the lease found it. */
     storeReachable: boolean;
     /** Those whose links stand, of all roles or of one. */

@@ -104,6 +104,11 @@ function addGauges(gateway: Gateway, registry: Registry): void {
     ],
     [`${PREFIX}links`, 'Links to routers and gateways that stand.', () => gateway.state.peers().length],
     [
+      `${PREFIX}broadcast_standing`,
+      '1 once the bus has let the consumer of broadcasts in.',
+      () => Number(gateway.state.broadcasts()),
+    ],
+    [
       `${PREFIX}bus_reachable`,
       '1 when the bus answers; 0 also where there is none.',
       () => Number(gateway.bus?.health().reachable ?? false),

@@ -114,7 +114,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
     }),
     targets: new Targets(name),
     reads: new ReadQueue(deps.store, counts),
-    state: { life: 'starting', ended: false, storeReachable: false, peers: () => [] },
+    state: { life: 'starting', ended: false, storeReachable: false, broadcasts: () => false, peers: () => [] },
   };
   // These parts know the gateway they are part of.
   const gateway = base as typeof base & { -readonly [K in keyof Gateway]: Gateway[K] };
@@ -154,6 +154,7 @@ class RunningGateway implements RunningRole {
     this.#gateway = gateway;
     this.#metrics = openMetrics(gateway);
     this.#broadcasts = gateway.bus === null ? null : new BroadcastConsumer(gateway, gateway.bus);
+    gateway.state.broadcasts = () => this.#broadcasts?.isStanding ?? false;
   }
 
   get ports(): Readonly<Record<string, number>> {
