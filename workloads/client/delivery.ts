@@ -151,7 +151,8 @@ export class Delivery {
     if (frame === null || frame === GONE) return 'done';
     try {
       if ('error' in frame) throw new Error('its body could not be fetched', { cause: frame.error });
-      const answer = await this.#options.onMessage(received(frame, item.place));
+      const given = this.#options.onMessage(received(frame, item.place));
+      const answer: unknown = given instanceof Promise ? await given : given;
       if (answer instanceof NackError) throw answer;
       this.#handled++;
       return 'done';

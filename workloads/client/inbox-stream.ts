@@ -12,6 +12,8 @@ export interface Place {
 const PAST_EPOCHS_MAX = 4;
 /** What cannot be placed and comes so often is asked for by connecting anew: nobody sends what it waits for. */
 const DROPS_MAX = 3;
+/** Held places at the front of a line before it is cut. */
+const LINE_SLACK = 256;
 
 export class InboxStream {
   received: Place | null = null;
@@ -20,11 +22,16 @@ export class InboxStream {
   readonly past = new Map<Epoch, number>();
   /** Up to here something came that could not be taken: it is awaited again, and not reported twice. Null: nothing is missing. */
   missedTo: number | null = null;
-  readonly #line = new Set<Place>();
+  #line: Place[] = [];
+  /** Where the line begins: what is before it is held. */
+  #head = 0;
+  /** Settled although one before them is not. */
   readonly #settled = new Set<Place>();
+  /** Given back with all behind them: whoever still settles them comes too late. */
+  readonly #dropped = new WeakSet<Place>();
   /** Given back one by one: the gateway sends them again, or ends them. */
   readonly #awaited = new Map<string, Place>();
-  #dropped = { offset: 0, times: 0 };
+  #unplaced = { offset: 0, times: 0 };
 
   /** How many stand settled behind one that is not. */
   get settledAbove(): number {
@@ -36,13 +43,14 @@ export class InboxStream {
 
   receive(place: Place): void {
     this.received = place;
-    this.#line.add(place);
+    this.#line.push(place);
   }
 
-  /** What will be held once these are settled too. */
+  /** What will be held once these are settled too. Cost: O(these). */
   heldWith(places: ReadonlySet<Place>): Place | null {
     let held = this.held;
-    for (const place of this.#line) {
+    for (let i = this.#head; i < this.#line.length; i++) {
+      const place = this.#line[i]!;
       if (!places.has(place) && !this.#settled.has(place)) break;
       held = place;
     }
@@ -51,13 +59,19 @@ export class InboxStream {
 
   /** It was given to the application and saved. What was given back with all behind it meanwhile does not count. */
   settle(place: Place): void {
-    if (!this.#line.has(place)) return;
-    this.#settled.add(place);
-    for (const first of this.#line) {
-      if (!this.#settled.delete(first)) return;
-      this.#line.delete(first);
-      this.held = first;
+    if (this.#dropped.has(place)) return;
+    if (this.#line[this.#head] !== place) {
+      this.#settled.add(place);
+      return;
     }
+    this.#advance();
+    while (this.#settled.size > 0 && this.#settled.delete(this.#line[this.#head]!)) this.#advance();
+    if (this.#head < LINE_SLACK || this.#head * 2 < this.#line.length) return;
+    this.#line = this.#line.slice(this.#head);
+    this.#head = 0;
+  }
+  #advance(): void {
+    this.held = this.#line[this.#head++]!;
   }
 
   /** Whether the entry was settled although one before it was not. Cost: O(such entries). */
@@ -68,12 +82,14 @@ export class InboxStream {
 
   /** Everything behind what is held is awaited again. */
   rewind(): void {
-    this.#dropped = { offset: 0, times: 0 };
+    this.#unplaced = { offset: 0, times: 0 };
     const sameEpoch = this.held !== null && this.held.epoch === this.received?.epoch;
     this.miss(sameEpoch ? this.received!.offset : Infinity);
     this.received = this.held;
     this.past.clear();
-    this.#line.clear();
+    for (const place of this.#line) this.#dropped.add(place);
+    this.#line = [];
+    this.#head = 0;
     this.#settled.clear();
     this.#awaited.clear();
   }
@@ -91,7 +107,7 @@ export class InboxStream {
   }
   /** The awaited entries that the gateway does not send any more, now that it goes on from there. */
   takeEnded(state: StreamState): Place[] {
-    const line = [...this.#line];
+    const line = this.#line.slice(this.#head);
     const begins = this.held?.epoch === state.epoch ? 0 : line.findIndex((p) => p.epoch === state.epoch);
     const before = new Set(begins < 0 ? line : line.slice(0, begins));
     const ended = [...this.#awaited.values()].filter(
@@ -107,20 +123,20 @@ export class InboxStream {
   /** There was no room for it: it is awaited again, however often. */
   overflow(offset: number): void {
     this.miss(offset);
-    this.#dropped = { offset: 0, times: 0 };
+    this.#unplaced = { offset: 0, times: 0 };
   }
   /** Counts what could not be placed; true when the same came so often that waiting for what is before it is of no use. */
   isStuckAt(offset: number): boolean {
-    if (this.#dropped.times === 0 || offset < this.#dropped.offset) this.#dropped = { offset, times: 1 };
-    else if (offset === this.#dropped.offset) this.#dropped.times++;
-    if (this.#dropped.times < DROPS_MAX) return false;
-    this.#dropped = { offset: 0, times: 0 };
+    if (this.#unplaced.times === 0 || offset < this.#unplaced.offset) this.#unplaced = { offset, times: 1 };
+    else if (offset === this.#unplaced.offset) this.#unplaced.times++;
+    if (this.#unplaced.times < DROPS_MAX) return false;
+    this.#unplaced = { offset: 0, times: 0 };
     return true;
   }
   /** What was missing came. */
   caughtUp(): void {
     this.missedTo = null;
-    this.#dropped = { offset: 0, times: 0 };
+    this.#unplaced = { offset: 0, times: 0 };
   }
 
   /** An epoch is over for us at this place. */

@@ -4,6 +4,7 @@ import type { MessageFrame, StreamState } from '../protocol/frames.ts';
 import type { Epoch, MessageId, TopicName } from '../protocol/ids.ts';
 import type { NotRecoveredReason, Position, StreamName } from '../protocol/streams.ts';
 import { nextRandom } from './backoff.ts';
+import { InboxStream } from './inbox-stream.ts';
 import { Inbox } from './inbox.ts';
 import type { InboxItem } from './inbox.ts';
 
@@ -358,6 +359,17 @@ describe('messages that are settled one by one', () => {
       [500, 1000],
     );
   });
+});
+
+test('what is settled after it was given back with those behind it counts for nothing', () => {
+  const stream = new InboxStream();
+  const [one, two] = [1, 2].map((offset) => ({ epoch: E1, offset }));
+  stream.receive(one!);
+  stream.receive(two!);
+  stream.rewind();
+  stream.settle(two!);
+  stream.settle(one!);
+  assert.deepEqual([stream.held, stream.settledAbove], [null, 0]);
 });
 
 test('what nobody sends the missing part of is asked for again when it came three times', () => {

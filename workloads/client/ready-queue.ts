@@ -57,9 +57,16 @@ function takeFrom(
   ready: InboxItem[],
   { limit, mayGo, out }: { limit: number; mayGo: (item: InboxItem) => boolean; out: InboxItem[] },
 ): InboxItem[] {
+  let i = 0;
+  while (i < ready.length && out.length < limit && mayGo(ready[i]!)) out.push(ready[i++]!);
+  if (i === ready.length || out.length >= limit) {
+    ready.splice(0, i);
+    return ready;
+  }
   const held = new Set<StreamName>();
   const stay: InboxItem[] = [];
-  for (const [i, item] of ready.entries()) {
+  for (; i < ready.length; i++) {
+    const item = ready[i]!;
     if (out.length >= limit) return [...stay, ...ready.slice(i)];
     if (mayGo(item) && !held.has(item.stream)) out.push(item);
     else {
