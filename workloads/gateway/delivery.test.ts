@@ -87,6 +87,46 @@ describe('a topic', () => {
     assert.equal((watched.calls.get('read') ?? 0) - before, 1);
   });
 
+  test('R11: serves by a read only sessions that the page covers: one further back that wants it meanwhile is read for anew', async () => {
+    const failing = aStoreThatFails(world.store);
+    const gateway = await world.gateway({ windowMessagesMax: 2 }, { store: failing.store });
+    const router = await gateway.router();
+    const [quick, late] = [
+      await gateway.connect({ token: await world.device('quick') }),
+      await gateway.connect({ token: await world.device('late') }),
+    ];
+    for (const n of [1, 2, 3, 4]) {
+      await router.toTopic('$all', await world.publish('$all', n));
+      if (n === 1) await quick.next('stream');
+      await quick.next('message');
+      quick.ack('$all', n);
+      await turns(5);
+    }
+    const real = world.store;
+    const gate = Promise.withResolvers<void>();
+    failing.behind = new Proxy(real, {
+      get(target, name) {
+        const member: unknown = Reflect.get(target, name, target);
+        if (typeof member !== 'function') return member;
+        if (name !== 'read') return member.bind(target);
+        return async (reads: Parameters<typeof real.read>[0]) => {
+          if (reads.some(({ after }) => after?.offset === 4)) await gate.promise; // it is under way for a while
+          return real.read(reads);
+        };
+      },
+    });
+    await world.publish('$all', 5); // its hint is lost
+    await router.toTopic('$all', await world.publish('$all', 6));
+    await world.pass(100);
+    await late.next('stream');
+    await late.nextMessages(2);
+    late.ack('$all', 2);
+    await turns();
+    gate.resolve();
+    assert.deepEqual(bodies(await quick.nextMessages(2)), [5, 6]);
+    assert.deepEqual(bodies(await late.nextMessages(2)), [3, 4]);
+  });
+
   test('goes on at the saved cursor for a session that claims nothing, after a disconnect', async () => {
     const gateway = await world.gateway();
     const router = await gateway.router();
