@@ -295,6 +295,18 @@ function setAsideContract(subject: StoreSubject): void {
 }
 
 function boundsContract(subject: StoreSubject): void {
+  test('a reason has at most 200 characters', () =>
+    withStore(subject, {}, async ({ store }) => {
+      await register(store, 'd1');
+      const id = anId();
+      await store.append([anAppend(lane('d1'), 'x', { id })]);
+      const end = (reason: string) => store.settleEntries([anEnd('d1', { messageId: id }, 'dead', { reason })]);
+      await assert.rejects(end('x'.repeat(201)), RangeError);
+      assert.deepEqual(await held(store, lane('d1')), ['x']);
+      await end('ä'.repeat(200));
+      assert.equal((await all(store))[0]!.reason, 'ä'.repeat(200));
+    }));
+
   test('letters are bounded: at the limit all are there, past it the oldest goes', () =>
     withStore(subject, { deadLettersMax: 3 }, async ({ store, advance }) => {
       await register(store, 'd1');
