@@ -31,6 +31,14 @@ for (const text of [
   '{"type":"welcome","gateway":"g","ticket":"t","targets":[1],"heartbeatIntervalMs":1,"streams":[]}',
   '{"type":"welcome","gateway":"g","ticket":"t","targets":[],"heartbeatIntervalMs":1,"streams":[null]}',
   '{"type":"stream","state":{"stream":"a","epoch":"e","offset":1}}',
+  '{"type":"message","stream":"@normal","id":"a","offset":1}',
+  '{"type":"message","stream":"news","id":"a","idOnly":true}',
+  '{"type":"message","stream":"news","id":"a","offset":1,"attempt":"2","body":1}',
+  '{"type":"pulled","id":1,"stream":"@normal","sent":1}',
+  '{"type":"fetched","id":1}',
+  '{"type":"sent","id":1}',
+  '{"type":"grouped","id":1,"group":"g","members":[1]}',
+  '{"type":"degraded","levelMin":1}',
   new Uint8Array(3),
 ]) {
   test(`refuses ${String(text)}`, () => {

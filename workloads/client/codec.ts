@@ -37,7 +37,8 @@ const CHECKS: Readonly<Record<ServerFrame['type'], Check>> = {
     isText(f['id']) &&
     (f['offset'] === undefined || isCount(f['offset'])) &&
     (f['prev'] === undefined || isCount(f['prev'])) &&
-    (f['attempt'] === undefined || isCount(f['attempt'])),
+    (f['attempt'] === undefined || isCount(f['attempt'])) &&
+    (f['body'] !== undefined || (f['idOnly'] === true && f['offset'] !== undefined)), // without an offset nothing can be fetched
   subscribed: (f) => isCount(f['id']) && isStates(f['streams']),
   unsubscribed: (f) => isCount(f['id']),
   stream: (f) => isState(f['state']),
