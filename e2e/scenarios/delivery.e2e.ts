@@ -118,7 +118,7 @@ describe('messages that matter', { timeout: 300_000 }, () => {
       assert.equal(again.cancelled, 0, 'a second cancel finds nothing left');
       assert.ok(!(await received()).get(device)?.includes(later));
       await whenAllHave([later], [device]);
-      const any = await business.push({ target: { account: 'acc-on-000001' }, satisfiedBy: 'any', body: 'any' });
+      const any = await business.push({ target: { account: 'acc-on-000001', satisfiedBy: 'any' }, body: 'any' });
       await whenAllHave([any], [deviceName(1, 'on-')]);
     });
   });

@@ -8,7 +8,6 @@ export function drainerDeployment(cluster: Cluster): KubeObject {
   return roleDeployment(cluster, 'drainer', {
     env: {
       PUSHCLUSTER_DRAINER_NAME: { fieldPath: 'metadata.name' },
-      PUSHCLUSTER_LINK_HOST: { fieldPath: 'status.podIP' },
       PUSHCLUSTER_DRAINER_ENTRIES_PER_SECOND: String(cluster.spec.drainer.entriesPerSecond),
     },
     keyFiles: ['link'],
