@@ -75,12 +75,12 @@ export function openApiParts(options: ApiPartsOptions): ApiParts {
   const sender = new DeviceSender({ store, hints, notices, counts });
   const journal = bus === null ? null : new Journal({ bus, store, clock, log, random, counts, replay });
   const pusher = openPusher({ store, hints, live, sender, newId, nowMs, intake, journal, counts, random, onJob });
-  async function replay(entry: JournalEntry): Promise<void> {
+  async function replay(entry: JournalEntry): Promise<() => Promise<void>> {
     const app = authorizer.app(entry.app);
     // Before the first document nobody knows which apps there are: again later, as without a store.
     if (app === null && authorizer.revision() === null) throw new StoreUnavailableError('the apps are not known yet');
     if (app === null) throw new RefusedError('app-unknown', `app: ${entry.app} is gone`);
-    await pusher.replay(app, entry);
+    return await pusher.replay(app, entry);
   }
   const deadLetters: DeadLettersOptions = {
     store,

@@ -69,6 +69,10 @@ function streamOf({ app, push: { target } }: JournalEntry): string {
       throw new RangeError(`expected a device, an account or a topic, got ${target.kind}`);
   }
 }
+/** Whether a record's key is that of an account's pushes. */
+export function isOfAccount(key: string): boolean {
+  return key.startsWith('a/', key.indexOf('/') + 1);
+}
 function base64(value: Uint8Array): string {
   return Buffer.from(value).toString('base64');
 }

@@ -9,7 +9,7 @@ import type { Log } from '../runtime/log.ts';
 import { StoreUnavailableError } from '../store/port.ts';
 import type { Store } from '../store/port.ts';
 import type { RouterCounts } from './counts.ts';
-import { InvalidEntryError, decodeEntry, encodeEntry } from './journal-entry.ts';
+import { InvalidEntryError, decodeEntry, encodeEntry, isOfAccount } from './journal-entry.ts';
 import type { JournalEntry } from './journal-entry.ts';
 
 export interface JournalOptions {
@@ -20,13 +20,23 @@ export interface JournalOptions {
   /** 0 ≤ x < 1 */
   readonly random: () => number;
   readonly counts: RouterCounts;
-  /** Stores one; idempotent. Rejects with StoreUnavailableError while that is not possible, with RefusedError when it never will be. */
-  replay(entry: JournalEntry): Promise<void>;
+  /**
+   * Makes one ready to be stored, and answers what stores it: that asks the store at once, so that those of one tick are one trip, in
+   * their order. Idempotent. Both reject with StoreUnavailableError while it is not possible, with RefusedError when it never will be.
+   */
+  replay(entry: JournalEntry): Promise<() => Promise<void>>;
 }
 
 export const JOURNAL_GROUP = 'router-journal';
 /** How often it is looked whether the store is back and everything journalled is stored. */
 export const JOURNAL_CHECK_MS = 250;
+/** With no more than this left pushes are held until it is stored, or under load the journal would never be empty; */
+const CLOSING_MAX = 1000;
+/** for no longer than this; then they are journalled again, and closing is tried again after as long. */
+const CLOSING_MS = 2000;
+const CLOSING_CHECK_MS = 10;
+/** Stored in one trip, of one stream. */
+const REPLAY_MAX = 100;
 /** Pushes that wait for the bus; at 64 KiB each the worst 320 MiB, at 1 KB 5 MiB. */
 const WAITING_MAX = 5000;
 const RECORDS_PER_PUBLISH = 500;
@@ -42,8 +52,14 @@ interface Waiting {
 export class Journal {
   readonly #options: JournalOptions;
   #consumer: BusConsumer | null = null;
-  #cancels: (() => void)[] = [];
+  #cancelRetry = (): void => {};
+  #cancelTick = (): void => {};
+  #cancelClosing = (): void => {};
   #needed = false;
+  /** Since when pushes are held so that the journal runs empty; null: they are not. */
+  #closingMs: number | null = null;
+  #notBeforeMs = 0;
+  #held: ((journal: boolean) => void)[] = [];
   #checking = false;
   #failures = 0;
   #stopped = false;
@@ -64,17 +80,19 @@ export class Journal {
     return this.#needed;
   }
 
+  /** Whether this push goes by the journal, known once it is: while the journal runs empty, pushes wait a moment for that. */
+  takes(): Promise<boolean> {
+    if (this.#closingMs === null) return Promise.resolve(this.#needed);
+    return new Promise((resolve) => void this.#held.push(resolve));
+  }
+
   /** An operation of the store failed. */
   storeFailed(): void {
     if (this.#needed || this.#stopped) return;
     this.#needed = true;
     const { clock, log } = this.#options;
     log.warn({}, 'the store is away: durable pushes are journalled');
-    const cancel = clock.every(JOURNAL_CHECK_MS, () => {
-      if (this.#needed) void this.#check();
-      else cancel();
-    });
-    this.#cancels.push(cancel);
+    this.#cancelTick = clock.every(JOURNAL_CHECK_MS, () => void this.#check());
   }
 
   /** Resolves once every in-sync replica of the bus has it. Rejects with BusUnavailableError or BusFullError, outcome unknown. */
@@ -92,8 +110,8 @@ export class Journal {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    this.#needed = false;
-    this.#cancels.forEach((cancel) => cancel());
+    this.#end();
+    this.#cancelRetry();
     await this.#consumer?.stop();
   }
 
@@ -121,18 +139,42 @@ export class Journal {
   async #check(): Promise<void> {
     if (this.#checking) return;
     this.#checking = true;
-    const { bus, store, log } = this.#options;
+    const { bus, store, clock, log } = this.#options;
     try {
       const { reachable } = await store.health();
-      if (!reachable || !this.#needed) return;
-      if (bus.health().reachable && (await bus.lag(JOURNAL_GROUP, BUS_TOPICS.journal)) > 0) return;
-      this.#needed = false;
-      log.info({}, 'the store is back and has all that was journalled');
+      const left = reachable && bus.health().reachable ? await bus.lag(JOURNAL_GROUP, BUS_TOPICS.journal) : 0;
+      if (!this.#needed) return;
+      if (reachable && left === 0 && this.#waiting.length === 0 && !this.#publishing) {
+        log.info({}, 'the store is back and has all that was journalled');
+        return this.#end();
+      }
+      const nowMs = clock.monotonicMs();
+      if (this.#closingMs !== null && (!reachable || nowMs - this.#closingMs >= CLOSING_MS)) {
+        this.#notBeforeMs = nowMs + CLOSING_MS;
+        this.#release(true);
+      } else if (this.#closingMs === null && reachable && left <= CLOSING_MAX && nowMs >= this.#notBeforeMs)
+        this.#closingMs = nowMs;
     } catch (error) {
+      this.#release(true);
       log.debug({ problem: String(error) }, 'journal: not yet');
     } finally {
       this.#checking = false;
+      if (this.#closingMs !== null) this.#cancelClosing = clock.after(CLOSING_CHECK_MS, () => void this.#check());
     }
+  }
+
+  #end(): void {
+    this.#needed = false;
+    this.#cancelTick();
+    this.#cancelClosing();
+    this.#release(false);
+  }
+  /** Those that were held go on, by the journal or to the store. */
+  #release(journal: boolean): void {
+    const held = this.#held;
+    this.#held = [];
+    this.#closingMs = null;
+    held.forEach((go) => go(journal));
   }
 
   async #consume(): Promise<void> {
@@ -153,7 +195,7 @@ export class Journal {
         random() * Math.min(BACKOFF_MAX_MS, BACKOFF_START_MS * 2 ** Math.min(this.#failures++, 10)),
       );
       log.warn({ waitMs, problem: String(error) }, 'the journal is not read, again later');
-      this.#cancels.push(clock.after(waitMs, () => void this.#consume()));
+      this.#cancelRetry = clock.after(waitMs, () => void this.#consume());
     }
   }
 
@@ -171,26 +213,43 @@ export class Journal {
   }
 
   async #replayStream(records: readonly ReceivedRecord[]): Promise<void> {
-    const { counts, log } = this.#options;
-    for (const record of records) {
-      try {
-        await this.#options.replay(decodeEntry(record.value));
-        counts.journal.stored++;
-      } catch (error) {
-        if (error instanceof StoreUnavailableError) {
-          this.storeFailed();
-          throw error;
-        }
-        if (!(error instanceof RefusedError) && !(error instanceof InvalidEntryError)) throw error;
-        counts.journal.refused++;
-        const { headers, partition, offset } = record;
-        log.error(
-          { ...headers, partition, offset, code: error.code, problem: error.message },
-          'a journalled push is set aside',
-        );
-      }
+    // Those of an account are many appends each, of which some wait for a body to be kept: one after another.
+    const together = isOfAccount(records[0]!.key) ? 1 : REPLAY_MAX;
+    for (let from = 0; from < records.length; from += together) {
+      const some = records.slice(from, from + together);
+      const ready = await Promise.allSettled(some.map((record) => this.#prepare(record)));
+      const failed = ready.find((each) => each.status === 'rejected' && !isRefusal(each.reason));
+      if (failed?.status === 'rejected') throw this.#failure(failed.reason);
+      const ends = await Promise.allSettled(
+        ready.map((each) => (each.status === 'fulfilled' ? each.value() : Promise.reject(each.reason as Error))),
+      );
+      ends.forEach((end, i) => this.#settle(some[i]!, end));
     }
   }
+  async #prepare(record: ReceivedRecord): Promise<() => Promise<void>> {
+    return await this.#options.replay(decodeEntry(record.value));
+  }
+  /** Stored or set aside; anything else is thrown, and the batch comes again. */
+  #settle(record: ReceivedRecord, end: PromiseSettledResult<void>): void {
+    const { counts, log } = this.#options;
+    if (end.status === 'fulfilled') return void counts.journal.stored++;
+    const error: unknown = end.reason;
+    if (!isRefusal(error)) throw this.#failure(error);
+    counts.journal.refused++;
+    const { headers, partition, offset } = record;
+    log.error(
+      { ...headers, partition, offset, code: error.code, problem: error.message },
+      'a journalled push is set aside',
+    );
+  }
+  #failure(error: unknown): unknown {
+    if (error instanceof StoreUnavailableError) this.storeFailed();
+    return error;
+  }
+}
+
+function isRefusal(error: unknown): error is RefusedError | InvalidEntryError {
+  return error instanceof RefusedError || error instanceof InvalidEntryError;
 }
 
 /** Whether the bus did not take a push, so that another way has to be found. */

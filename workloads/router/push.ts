@@ -54,8 +54,8 @@ export interface PusherOptions {
 export interface Pusher {
   /** Resolves once the message is stored or journalled (durable) or on its way (live). Rejects with RefusedError. */
   push(app: AppDefinition, push: Push): Promise<Accepted>;
-  /** Stores a push of the journal. Rejects with RefusedError, or as the store does. */
-  replay(app: AppDefinition, entry: JournalEntry): Promise<void>;
+  /** Makes a push of the journal ready to be stored, and answers what stores it. Both reject with RefusedError, or as the store does. */
+  replay(app: AppDefinition, entry: JournalEntry): Promise<() => Promise<void>>;
 }
 
 /** A store that does not answer is asked again after half of this to all of it. */
@@ -103,7 +103,7 @@ class FailOpen {
     const id =
       push.key === null ? newId() : keyedId(app.name, push.key, { fingerprint: push.fingerprint, nowMs: atMs });
     const entry = { app: app.name, id, atMs, push };
-    if (journal?.isNeeded === true) {
+    if (journal?.isNeeded === true && (await journal.takes())) {
       const accepted = await this.#journalled(app, entry, journal);
       if (accepted !== null) return accepted; // else the bus is away too, and the store may be back
     }
@@ -179,14 +179,18 @@ class DurablePath {
   }
 
   /** A push of the journal: it was answered, so what a full stream does not take is dead-lettered. Idempotent. Rejects as `push` does. */
-  async replay(app: AppDefinition, { push, id, atMs }: JournalEntry): Promise<void> {
-    const claimed = await this.#claim(app, push, id);
-    const out = compose(app, push, claimed.id, atMs);
+  async replay(app: AppDefinition, { push, id, atMs }: JournalEntry): Promise<() => Promise<void>> {
     const { target } = push;
-    if (target.kind === 'topic') return void (await this.#toTopic(out, target.topic, claimed));
-    const devices = target.kind === 'device' ? [target.device] : await this.#devicesOf(app, target);
-    const { stored, dead, refused } = await this.#options.sender.send(out, devices, 'dead-letter');
-    if (stored.length + dead.length === 0) throw describeRefusal(out, refused[0]!);
+    const [claimed, devices] = await Promise.all([
+      this.#claim(app, push, id),
+      target.kind === 'device' ? [target.device] : this.#devicesOf(app, target),
+    ]);
+    const out = compose(app, push, claimed.id, atMs);
+    if (target.kind === 'topic') return async () => void (await this.#toTopic(out, target.topic, claimed));
+    return async () => {
+      const { stored, dead, refused } = await this.#options.sender.send(out, devices, 'dead-letter');
+      if (stored.length + dead.length === 0) throw describeRefusal(out, refused[0]!);
+    };
   }
 
   async #devicesOf(app: AppDefinition, target: Push['target']): Promise<readonly DeviceId[]> {
