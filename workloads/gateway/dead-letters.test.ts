@@ -226,6 +226,23 @@ describe('a negative ack', () => {
       assert.equal((await world.store.ledger(APP)).dead, 1);
     });
 
+  test('that makes a dead letter brings what follows at once, for a client that forgot it and stands before the letter', async () => {
+    const gateway = await world.gateway({ ackTimeoutMs: TIMEOUT_MS });
+    const token = await world.device('d');
+    for (const n of [1, 2]) await world.appendTo('d', n);
+    const router = await gateway.router();
+    const client = await gateway.connect({ token });
+    await client.nextMessages(2);
+    client.nack('@normal', 1, { final: 'dead' });
+    const again = await client.next('message');
+    assert.deepEqual([again.offset, again.prev], [2, 0], 'no ack timeout had to pass');
+    client.nack('@normal', 2, { final: 'dead' });
+    await turns();
+    await router.toDevice('d', await world.appendTo('d', 3));
+    const next = await client.next('message');
+    assert.deepEqual([next.offset, next.prev], [3, 0], 'nor for what came after the letter');
+  });
+
   test('of what was never sent is an error, of what has ended and of another epoch nothing', async () => {
     const gateway = await world.gateway();
     const token = await world.device('d');

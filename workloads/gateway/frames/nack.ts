@@ -3,7 +3,7 @@
 import type { NackFrame } from '../../protocol/frames.ts';
 import { bringForward, writeAgain } from '../ack-watch.ts';
 import type { Connection } from '../connection.ts';
-import { attemptsOf, isEnded, noteOf } from '../cursor.ts';
+import { attemptsOf, isEnded, noteOf, rewind } from '../cursor.ts';
 import type { Cursor } from '../cursor.ts';
 import { attemptsMaxOf, nackDelayMs } from '../retry.ts';
 
@@ -36,6 +36,8 @@ function refuse(connection: Connection, cursor: Cursor, frame: NackFrame): void 
   if (final !== undefined || attempts >= attemptsMaxOf(note)) {
     note.retryAtMs = nowMs + gateway.settings.ackTimeoutMs; // should the store be away, it is asked again
     bringForward(connection, note.retryAtMs);
+    // The client forgot what is behind it, and stands before it: both hold for what is written once the letter is kept.
+    if (!cursor.reading) rewind(cursor, offset, nowMs);
     gateway.deadLetters.bury(connection, cursor, { offset, reason, attempts, held: final === 'person' });
     return;
   }
