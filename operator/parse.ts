@@ -69,7 +69,7 @@ function parseSpec(spec: FieldReader): ClusterSpec {
     imagePullSecrets: spec.texts('imagePullSecrets', { itemsMax: 8, form: OBJECT_NAME, expected: "a Secret's name" }),
     gateway: parseGateway(spec.object('gateway')),
     registry: parseDeployment(spec.object('registry')),
-    router: parseDeployment(spec.object('router')),
+    router: parseRouter(spec.object('router')),
     drainer: parseDrainer(spec.object('drainer')),
     upstream: parseUpstream(spec.object('upstream')),
     routing: parseRouting(spec.object('routing')),
@@ -89,6 +89,7 @@ function parseSpec(spec: FieldReader): ClusterSpec {
       tokenTtlMs: auth.durationMs('tokenTtl', { fallback: '1h', min: '1s', max: '720h' }),
       ticketTtlMs: auth.durationMs('ticketTtl', { fallback: '15m', min: '1s', max: '24h' }),
       keyRotationMs: auth.durationMs('keyRotation', { fallback: '720h', min: '1h', max: '8760h' }),
+      failOpen: auth.flag('failOpen', true),
     },
     disruption: {
       reconnectsPerSecond: disruption.integer('reconnectsPerSecond', { fallback: 500, min: 1, max: 100_000 }),
@@ -123,6 +124,7 @@ function parseGateway(reader: FieldReader): ClusterSpec['gateway'] {
     transports: transports.length === 0 ? ['websocket'] : ['websocket'],
     exposure,
     heartbeatIntervalMs: reader.durationMs('heartbeatInterval', { fallback: '25s', min: '200ms', max: '1h' }),
+    bandwidthBytesPerSecond: parseBandwidth(reader),
   };
 }
 
@@ -134,11 +136,21 @@ function parseDeployment(reader: FieldReader): DeploymentSpec {
   };
 }
 
+function parseRouter(reader: FieldReader): ClusterSpec['router'] {
+  return { ...parseDeployment(reader), bandwidthBytesPerSecond: parseBandwidth(reader) };
+}
+
+/** 0: no bound. */
+function parseBandwidth(reader: FieldReader): number {
+  return reader.integer('bandwidthBytesPerSecond', { fallback: 0, min: 0, max: 1_099_511_627_776 });
+}
+
 function parseDrainer(reader: FieldReader): ClusterSpec['drainer'] {
   return {
     ...parseShape(reader),
     replicas: reader.integer('replicas', { fallback: 1, min: 0, max: 16 }),
     entriesPerSecond: reader.integer('entriesPerSecond', { fallback: 20_000, min: 100, max: 1_000_000 }),
+    bytesPerSecond: reader.integer('bytesPerSecond', { fallback: 33_554_432, min: 65_536, max: 10_737_418_240 }),
   };
 }
 
@@ -152,6 +164,9 @@ function parseUpstream(reader: FieldReader): ClusterSpec['upstream'] {
     replicas: reader.integer('replicas', { fallback: 1, min: 0, max: 64 }),
     handlers: reader.list('handlers', 32, (item, path) => parseHandler(new FieldReader(item, path, reader.problems))),
     databaseRef: parseSecretKey(database, 'secretRef', 'url'),
+    attempts: reader.integer('attempts', { fallback: 5, min: 1, max: 1000 }),
+    timeoutMs: reader.durationMs('timeout', { fallback: '5s', min: '50ms', max: '5m' }),
+    holdMs: reader.durationMs('hold', { fallback: '10m', min: '0s', max: '24h' }),
   };
 }
 

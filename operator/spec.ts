@@ -24,10 +24,17 @@ export interface GatewaySpec extends PodShape {
   readonly transports: readonly 'websocket'[];
   readonly exposure: Exposure;
   readonly heartbeatIntervalMs: number;
+  /** To clients, of one gateway: load is shed at it, and less taken in at 80 % of it. 0: no bound. */
+  readonly bandwidthBytesPerSecond: number;
 }
 export interface DeploymentSpec extends PodShape {
   readonly replicas: number;
   readonly exposure: Exposure;
+}
+
+export interface RouterSpec extends DeploymentSpec {
+  /** Pushes and links of one router; at 80 % live messages are refused, at 95 % durable ones. 0: no bound. */
+  readonly bandwidthBytesPerSecond: number;
 }
 
 /** Drainer and upstream: pods that nobody connects to. */
@@ -37,6 +44,7 @@ export interface WorkerSpec extends PodShape {
 export interface DrainerSpec extends WorkerSpec {
   /** Entries of backlogs that all drainers together hand on. */
   readonly entriesPerSecond: number;
+  readonly bytesPerSecond: number;
 }
 
 /** Which handler takes which kinds of upstream messages; the first whose pattern fits. */
@@ -51,6 +59,12 @@ export interface UpstreamSpec extends WorkerSpec {
   readonly handlers: readonly UpstreamHandlerSpec[];
   /** Secret and key with a postgres:// URL; null: a SQLite file that goes with the pod. */
   readonly databaseRef: SecretKey | null;
+  /** Failures of one message before it is a dead letter. */
+  readonly attempts: number;
+  /** A call that takes longer has failed. */
+  readonly timeoutMs: number;
+  /** How long a message waits for a handler that cannot be reached. */
+  readonly holdMs: number;
 }
 
 export interface SecretKey {
@@ -92,7 +106,7 @@ export interface ClusterSpec {
   readonly imagePullSecrets: readonly string[];
   readonly gateway: GatewaySpec;
   readonly registry: DeploymentSpec;
-  readonly router: DeploymentSpec;
+  readonly router: RouterSpec;
   readonly drainer: DrainerSpec;
   readonly upstream: UpstreamSpec;
   readonly routing: {
@@ -114,7 +128,13 @@ export interface ClusterSpec {
     /** More waiting entries than this are fed by the drainer. */
     readonly backlogThreshold: number;
   };
-  readonly auth: { readonly tokenTtlMs: number; readonly ticketTtlMs: number; readonly keyRotationMs: number };
+  readonly auth: {
+    readonly tokenTtlMs: number;
+    readonly ticketTtlMs: number;
+    readonly keyRotationMs: number;
+    /** Clients are let in by their signature alone while the store is away (R13). */
+    readonly failOpen: boolean;
+  };
   readonly disruption: {
     readonly reconnectsPerSecond: number;
     readonly drainDeadlineMs: number;

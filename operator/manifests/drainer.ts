@@ -9,6 +9,7 @@ export function drainerDeployment(cluster: Cluster): KubeObject {
     env: {
       PUSHCLUSTER_DRAINER_NAME: { fieldPath: 'metadata.name' },
       PUSHCLUSTER_DRAINER_ENTRIES_PER_SECOND: String(cluster.spec.drainer.entriesPerSecond),
+      PUSHCLUSTER_DRAINER_BYTES_PER_SECOND: String(cluster.spec.drainer.bytesPerSecond),
     },
     keyFiles: ['link'],
     ports: {},

@@ -6,6 +6,7 @@ import type { PodView, ServiceView } from '../kube/objects.ts';
 import { ANNOTATION_CLIENT_ADDRESS, childNames } from '../types.ts';
 import type { Cluster } from '../types.ts';
 import { child, selectorLabels } from './metadata.ts';
+import { memoryEnv } from './memory-env.ts';
 import { roleTemplate } from './pod-template.ts';
 
 export const GATEWAY_PORTS = { client: 8080, link: 7070, admin: 9090 } as const;
@@ -46,6 +47,9 @@ export function gatewayTemplate(cluster: Cluster): Readonly<Record<string, unkno
       PUSHCLUSTER_ACK_TIMEOUT_MS: String(delivery.ackTimeoutMs),
       PUSHCLUSTER_WINDOW_MESSAGES_MAX: String(delivery.windowMessages),
       PUSHCLUSTER_BACKLOG_THRESHOLD: String(delivery.backlogThreshold),
+      PUSHCLUSTER_BANDWIDTH_BYTES_PER_SECOND: String(gateway.bandwidthBytesPerSecond),
+      ...memoryEnv('PUSHCLUSTER_MEMORY_BYTES_MAX', gateway, 'gateway'),
+      PUSHCLUSTER_FAIL_OPEN: auth.failOpen ? 'yes' : 'no',
       PUSHCLUSTER_UPSTREAM_BUFFER_DIR: SCRATCH_DIR,
       PUSHCLUSTER_TICKET_TTL_MS: String(auth.ticketTtlMs),
       PUSHCLUSTER_STOP_GRACE_MS: String(STOP_GRACE_MS),

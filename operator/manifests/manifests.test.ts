@@ -151,9 +151,11 @@ describe('pods of every role', () => {
       drainer: drainerSettings,
       upstream: upstreamSettings,
     };
+    const limited = { resources: { limits: { memory: '1Mi' } } };
+    const small = aCluster({ gateway: limited, router: limited, upstream: limited });
     for (const [role, build] of roles) {
       const env: Record<string, string> = {};
-      for (const row of mainOf(build(cluster)).env) env[row.name] = row.value ?? 'from-elsewhere';
+      for (const row of mainOf(build(small)).env) env[row.name] = row.value ?? 'from-elsewhere';
       const table = tables[role as keyof typeof tables];
       const known = new Set<string>(Object.values(table).map((setting) => setting.env));
       for (const name of Object.keys(env)) assert.ok(known.has(name), `${role} knows ${name}`);
@@ -332,6 +334,43 @@ describe('the rest', () => {
   });
 });
 
+describe('back-pressure', () => {
+  const envOf = (object: KubeObject): Readonly<Record<string, unknown>> =>
+    Object.fromEntries(mainOf(object).env.map((row) => [row.name, row.value ?? row]));
+  const settings = [
+    ['gateway', 'PUSHCLUSTER_MEMORY_BYTES_MAX'],
+    ['router', 'PUSHCLUSTER_INTAKE_MEMORY_BYTES_MAX'],
+    ['upstream', 'PUSHCLUSTER_UPSTREAM_MEMORY_BYTES_MAX'],
+  ] as const;
+  for (const [role, setting] of settings)
+    it(`${role}: begins below the memory limit of the container, and is the role's own without one`, () => {
+      const build = roles.find(([name]) => name === role)![1];
+      const limited = build(aCluster({ [role]: { resources: { limits: { memory: '500M' } } } }));
+      assert.equal(envOf(limited)[setting], '400000000');
+      assert.equal(setting in envOf(build(cluster)), false);
+      const chosen = { spec: { containers: [{ name: role, env: [{ name: setting, value: '300000000' }] }] } };
+      const overlaid = { resources: { limits: { memory: '500M' } }, podTemplate: chosen };
+      assert.equal(envOf(build(aCluster({ [role]: overlaid })))[setting], '300000000', 'the overlay has the last word');
+    });
+
+  it('bandwidth is bound where the manifest says so', () => {
+    const bound = aCluster({
+      gateway: { bandwidthBytesPerSecond: 5_000_000 },
+      router: { bandwidthBytesPerSecond: 9_000_000 },
+      drainer: { bytesPerSecond: 70_000 },
+    });
+    assert.equal(envOf(gatewaySet(bound, 1))['PUSHCLUSTER_BANDWIDTH_BYTES_PER_SECOND'], '5000000');
+    assert.equal(envOf(routerDeployment(bound))['PUSHCLUSTER_INTAKE_BYTES_PER_SECOND'], '9000000');
+    assert.equal(envOf(drainerDeployment(bound))['PUSHCLUSTER_DRAINER_BYTES_PER_SECOND'], '70000');
+    assert.equal(envOf(gatewaySet(cluster, 1))['PUSHCLUSTER_BANDWIDTH_BYTES_PER_SECOND'], '0');
+  });
+
+  it('clients are let in by their signature while the store is away, unless the manifest forbids it', () => {
+    assert.equal(envOf(gatewaySet(cluster, 1))['PUSHCLUSTER_FAIL_OPEN'], 'yes');
+    assert.equal(envOf(gatewaySet(aCluster({ auth: { failOpen: false } }), 1))['PUSHCLUSTER_FAIL_OPEN'], 'no');
+  });
+});
+
 describe('the bus', () => {
   const bus = { kafka: { brokers: ['k-0:9092', 'k-1:9092'], username: 'push', secretRef: { name: 'kafka' } } };
   const envOf = (object: KubeObject): Readonly<Record<string, unknown>> =>
@@ -353,10 +392,16 @@ describe('the bus', () => {
     }
   });
 
-  it('gives the upstream role its handlers, and a database of its own where none is named', () => {
+  it('gives the upstream role its handlers, how often and how long they are tried, and a database of its own where none is named', () => {
     const handlers = [{ kinds: ['order.*'], type: 'webhook', url: 'https://shop.example.com/orders' }];
-    const own = envOf(upstreamDeployment(aCluster({ bus, upstream: { handlers } })));
+    const own = envOf(
+      upstreamDeployment(aCluster({ bus, upstream: { handlers, attempts: 3, timeout: '2s', hold: '1h' } })),
+    );
     assert.deepEqual(JSON.parse(String(own['PUSHCLUSTER_UPSTREAM_HANDLERS'])), handlers);
+    assert.deepEqual(
+      ['ATTEMPTS_MAX', 'TIMEOUT_MS', 'HOLD_MS'].map((name) => own[`PUSHCLUSTER_UPSTREAM_${name}`]),
+      ['3', '2000', '3600000'],
+    );
     assert.match(String(own['PUSHCLUSTER_UPSTREAM_DATABASE']), /^sqlite:/);
     const named = envOf(upstreamDeployment(aCluster({ bus, upstream: { database: { secretRef: { name: 'pg' } } } })));
     assert.deepEqual((named['PUSHCLUSTER_UPSTREAM_DATABASE'] as { valueFrom: unknown }).valueFrom, {

@@ -2,6 +2,7 @@
 // webhooks with a key of its own.
 import type { KubeObject } from '../kube/port.ts';
 import type { Cluster } from '../types.ts';
+import { memoryEnv } from './memory-env.ts';
 import { configEnv } from './pod-template.ts';
 import { HTTP_PORTS, roleDeployment, roleService } from './role-deployment.ts';
 
@@ -9,6 +10,7 @@ import { HTTP_PORTS, roleDeployment, roleService } from './role-deployment.ts';
 export const ROUTER_PORTS = { http: HTTP_PORTS.router, tcp: 8083, link: 7070 } as const;
 
 export function routerDeployment(cluster: Cluster): KubeObject {
+  const { router, webhooks } = cluster.spec;
   return roleDeployment(cluster, 'router', {
     env: {
       ...configEnv(cluster),
@@ -16,7 +18,9 @@ export function routerDeployment(cluster: Cluster): KubeObject {
       PUSHCLUSTER_TCP_PORT: String(ROUTER_PORTS.tcp),
       PUSHCLUSTER_LINK_PORT: String(ROUTER_PORTS.link),
       PUSHCLUSTER_LINK_HOST: { fieldPath: 'status.podIP' },
-      PUSHCLUSTER_WEBHOOK_PRIVATE: String(cluster.spec.webhooks.allowPrivateAddresses),
+      PUSHCLUSTER_WEBHOOK_PRIVATE: String(webhooks.allowPrivateAddresses),
+      PUSHCLUSTER_INTAKE_BYTES_PER_SECOND: String(router.bandwidthBytesPerSecond),
+      ...memoryEnv('PUSHCLUSTER_INTAKE_MEMORY_BYTES_MAX', router, 'router'),
     },
     keyFiles: ['link', 'webhook'],
     ports: ROUTER_PORTS,

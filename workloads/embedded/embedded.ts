@@ -138,6 +138,10 @@ function openKubelet(kube: MemoryKube, dir: string, options: EmbeddedOptions): E
       PUSHCLUSTER_TCP_PORT: '0',
       PUSHCLUSTER_UPSTREAM_BUFFER_DIR: join(dir, 'upstream', String(ordinal)),
       PUSHCLUSTER_UPSTREAM_DATABASE: `sqlite:${join(dir, 'upstream.sqlite')}`,
+      // One process holds them all: a limit for one pod says nothing about it.
+      PUSHCLUSTER_MEMORY_BYTES_MAX: '',
+      PUSHCLUSTER_INTAKE_MEMORY_BYTES_MAX: '',
+      PUSHCLUSTER_UPSTREAM_MEMORY_BYTES_MAX: '',
       ...portsOf(role, ordinal, options.portBase),
       ...options.env,
     }),
