@@ -249,8 +249,9 @@ function takeIn(cursor: Cursor, moved = false): void {
     first = detail!.ended[0];
   }
   if (!moved) return;
-  // The next one starts over, or a client that stalls would have its whole window dead-lettered at once.
-  cursor.attempts = cursor.inFlight > 0 ? 1 : 0;
+  // The next one starts over, or a client that stalls would have its whole window dead-lettered at once. Where it is about to be written
+  // again, that is the first time.
+  cursor.attempts = cursor.seen > cursor.acked ? 1 : 0;
   cursor.attemptsSaved = 0;
   if (detail !== null && isPlain(detail)) cursor.detail = null;
 }

@@ -243,6 +243,37 @@ describe('a negative ack', () => {
     assert.deepEqual([next.offset, next.prev], [3, 0], 'nor for what came after the letter');
   });
 
+  test('that is final brings what follows at once, since the client gave it back too; it starts over', async () => {
+    const gateway = await world.gateway({ ackTimeoutMs: 60_000 });
+    const token = await world.device('d');
+    await world.appendTo('d', 'poison');
+    for (const n of [2, 3]) await world.appendTo('d', n, 'normal', { attemptsMax: 1 });
+    const client = await gateway.connect({ token });
+    await client.nextMessages(3);
+    client.nack('@normal', 1, { final: 'dead', reason: 'never' });
+    assert.deepEqual(bodies(await client.nextMessages(2)), [2, 3]);
+    assert.equal(await unacked(gateway), 2);
+    client.ack('@normal', 3);
+    await turns();
+    const { acked, dead } = await world.store.ledger(APP);
+    assert.deepEqual([acked, dead, await unacked(gateway)], [2, 1, 0]);
+  });
+
+  test('that is final of a message within the window leaves those before it alone', async () => {
+    const gateway = await world.gateway({ ackTimeoutMs: 60_000 });
+    const token = await world.device('d');
+    for (const n of [1, 2, 3]) await world.appendTo('d', n);
+    const client = await gateway.connect({ token });
+    await client.nextMessages(3);
+    client.nack('@normal', 2, { final: 'dead', reason: 'never' });
+    assert.deepEqual(bodies(await client.nextMessages(1)), [3]);
+    await turns();
+    assert.deepEqual(client.unread, []);
+    client.ack('@normal', 3);
+    await turns();
+    assert.deepEqual([(await world.store.ledger(APP)).dead, await unacked(gateway)], [1, 0]);
+  });
+
   test('of what was never sent is an error, of what has ended and of another epoch nothing', async () => {
     const gateway = await world.gateway();
     const token = await world.device('d');
