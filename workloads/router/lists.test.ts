@@ -133,6 +133,33 @@ describe('R10: a list is accepted by its key, its chunks, its row and its job, i
     assert.ok((await store.heads(devices.map(stream))).every(({ head }) => head === 1));
   });
 
+  test('a group whose members changed before the retry leaves out nobody who is in it then', async (t) => {
+    for (const change of ['leave', 'join'] as const) {
+      const { store, failing } = await aStore(t);
+      const devices = await someDevices(store, 'd', 502); // by name: d-0 first, d-99 last
+      const [first, , ...others] = devices.toSorted();
+      const members = change === 'leave' ? [first!, ...others.slice(0, 500)] : others.slice(0, 500);
+      await store.changeGroup(SHOP, 'g', { kind: 'create', owner: 'd-0' as AccountId, members: asAccounts(members) });
+      const { push, ask } = await aRouter(t, { store });
+      const message = { target: { group: 'g' }, text: 'hi', idempotencyKey: 'k' };
+      failing.set('putMessages', 'after');
+      assert.equal((await push(message)).status, 503);
+      failing.clear();
+      await store.changeGroup(SHOP, 'g', { kind: change, account: first as unknown as AccountId });
+      const again = await push(message);
+      const row = await expanded(ask, again.body['id']);
+      const heads = await store.heads(others.slice(0, 500).map(stream));
+      assert.deepEqual(
+        others.slice(0, 500).filter((_, i) => heads[i]!.head !== 1),
+        [],
+        change,
+      );
+      assert.deepEqual([row['target'], again.body['recipients']], [{ group: 'g' }, 501], change);
+      const last = await store.heads([stream(first!)]);
+      assert.equal(last[0]!.head, 1, 'it was in the group when the message came first, or is now');
+    }
+  });
+
   test('another list under the key is refused', async (t) => {
     const { store } = await aStore(t);
     const { push } = await aRouter(t, { store });

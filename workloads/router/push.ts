@@ -235,9 +235,10 @@ class DurablePath {
   async #list(out: Outgoing, target: ListTarget, { id, duplicate }: Claimed): Promise<Accepted> {
     const [known = null] = duplicate ? await this.#options.store.messages(out.app, [id]) : [];
     if (known !== null) await resumeList(this.#options, known);
-    const names = known === null ? await this.#namesOf(out, target) : [];
-    if (known === null) await acceptList(this.#options, out, names);
-    return { id, duplicate, recipients: known?.recipients ?? names.length, ...scheduledOr(out, 'accepted') };
+    const recipients =
+      known?.recipients ??
+      (await acceptList(this.#options, out, { names: await this.#namesOf(out, target), again: duplicate }));
+    return { id, duplicate, recipients, ...scheduledOr(out, 'accepted') };
   }
 
   async #namesOf(out: Outgoing, target: ListTarget): Promise<readonly string[]> {
