@@ -78,6 +78,12 @@ const command = (seq: number, op: string, body: unknown = {}): LinkFrame => ({
   body: Buffer.from(JSON.stringify(body)),
 });
 const AUTH = command(1, 'auth', { credential: API_KEY });
+const drained = (socket: Socket) => new Promise<true>((resolve) => socket.once('drain', () => resolve(true)));
+/** Nothing moves for so many turns. */
+const stuck = async (): Promise<false> => {
+  for (let turn = 0; turn < 3000; turn++) await new Promise(setImmediate);
+  return false;
+};
 const until = async (what: () => boolean): Promise<void> => {
   while (!what()) await new Promise(setImmediate);
 };
@@ -195,6 +201,26 @@ describe('the TCP door', () => {
     clock.advance(TCP_STALL_MS + 2000);
     await half.closed;
     assert.equal(door.connections(), 1);
+  });
+
+  test('reads no further who takes none of its answers, not even pongs, and closes it', async (t) => {
+    const { door, clock } = await aDoor(t, async () => ({ status: 200, body: {} }));
+    const peer = aSocket(t, door.port);
+    peer.send(AUTH);
+    await until(() => peer.frames.length === 1);
+    peer.socket.pause();
+    const writer = new FrameWriter();
+    for (let seq = 0; seq < 20_000; seq++) writer.write({ kind: 'ping', seq });
+    const pings = Buffer.from(writer.take());
+    let sent = 0;
+    while (sent < 400 && peer.socket.writableLength < pings.length) {
+      if (peer.socket.write(pings)) sent++;
+      else if (await Promise.race([drained(peer.socket), stuck()])) sent++;
+      else break;
+    }
+    assert.ok(sent * pings.length < 60 * 1024 * 1024, `${sent} × ${pings.length} bytes were read`);
+    clock.advance(TCP_STALL_MS + 2000);
+    await until(() => door.connections() === 0);
   });
 
   test('closes a connection whose credential is taken back', async (t) => {

@@ -240,6 +240,8 @@ class DoorSession {
     if (this.#ended) return;
     const bytes = this.#writer.take();
     this.#socket.write(bytes, () => this.#writer.giveBack(bytes));
+    // Also of pongs: who sends and reads nothing is not read either, and ends as stalled.
+    if (this.#socket.writableLength > REPLIES_BYTES_MAX) this.#socket.pause();
     this.#closeWhenDone();
   }
   #closeWhenDone(): void {

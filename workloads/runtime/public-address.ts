@@ -18,10 +18,13 @@ for (const [net, prefix] of [
 ] as const)
   closed.addSubnet(net, prefix, 'ipv4');
 for (const [net, prefix] of [
-  ['::', 127], // unspecified and loopback
-  ['64:ff9b::', 96], // IPv4 behind a translator
+  ['::', 96], // unspecified, loopback, and IPv4 written into IPv6 the old way
+  ['64:ff9b::', 96], // IPv4 behind a translator, which may know private ones
+  ['64:ff9b:1::', 48],
+  ['2001::', 32], // IPv4 within a tunnel
+  ['2002::', 16],
   ['fc00::', 7],
-  ['fe80::', 10],
+  ['fe80::', 9], // link-local, and site-local as it once was
   ['ff00::', 8],
 ] as const)
   closed.addSubnet(net, prefix, 'ipv6');

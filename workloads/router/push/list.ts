@@ -57,7 +57,7 @@ async function putLeftOut(
   { names, chunks }: { readonly names: readonly string[]; readonly chunks: number },
 ): Promise<{ readonly chunks: number; readonly recipients: number }> {
   const stored = new Set<string>();
-  for (let from = 0, to = chunks; ; ) {
+  for (let from = 0, to = chunks; ;) {
     const reads = Array.from({ length: to - from }, (_, i) => store.messageChunk(out.app, out.id, from + i));
     for (const chunk of await Promise.all(reads)) for (const name of chunk ?? []) stored.add(name);
     const leftOut = names.filter((name) => !stored.has(name));
