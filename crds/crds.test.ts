@@ -174,7 +174,7 @@ describe('crds', () => {
     );
   });
 
-  for (const path of ['examples/quickstart.yaml', 'examples/production.yaml']) {
+  for (const path of ['examples/quickstart.yaml', 'examples/messaging.yaml', 'examples/production.yaml']) {
     it(`${path} is taken by the operator`, () => {
       for (const object of documents(path)) {
         const parsed = object.kind === 'PushApp' ? parseApp(object) : parseCluster(object);

@@ -113,7 +113,7 @@ export class Subscriptions {
         if (question.filters.get(topic) === JSON.stringify(this.#wanted.get(topic))) this.#unfiltered.delete(topic);
         if (this.#unfiltered.has(topic)) continue; // another filter was asked for meanwhile
         if (this.#wanted.has(topic)) this.#settle(topic, null);
-      } else this.#refuse(topic, { code, message: `${topic}: refused with ${code}` }, nowMs);
+      } else this.#refuse(topic, { code, message: refusalOf(topic, code) }, nowMs);
     }
   }
   unsubscribed(id: number): void {
@@ -179,4 +179,9 @@ function chunks(topics: readonly TopicName[]): TopicName[][] {
   for (let i = 0; i < topics.length; i += LIMITS.positionsPerFrameMax)
     out.push(topics.slice(i, i + LIMITS.positionsPerFrameMax));
   return out;
+}
+
+function refusalOf(topic: TopicName, code: ErrorCode): string {
+  const why = code === 'forbidden' ? ': it is not within the topics that the app allows this device' : '';
+  return `${topic}: refused with ${code}${why}`;
 }

@@ -16,12 +16,14 @@ export interface DemoDeviceOptions {
 
 /** Account `ada`, device `phone-1`. */
 export const DEMO_DEVICE = { account: 'ada', device: 'phone-1' } as const;
+/** Of the examples; heard where the app allows it. */
+const DEMO_TOPIC = 'news';
 
 /** Connects and stays connected until closed. */
 export async function openDemoDevice(options: DemoDeviceOptions): Promise<Client> {
   const { access, app, print } = options;
   let wasLive = false; // registering and waiting are of interest only after that
-  return await openClient({
+  const client = await openClient({
     registryUrl: options.registryUrl,
     app,
     ...DEMO_DEVICE,
@@ -36,4 +38,7 @@ export async function openDemoDevice(options: DemoDeviceOptions): Promise<Client
         print(`${DEMO_DEVICE.device} is ${kind}${problem === null ? '' : ` (${problem})`}`);
     },
   });
+  // So that the example with a topic is heard too; an app that does not allow it says so, and nothing is lost by that.
+  client.subscribe(DEMO_TOPIC).catch(() => {});
+  return client;
 }

@@ -42,6 +42,8 @@ export interface EmbeddedOptions {
 export interface Embedded {
   readonly kube: MemoryKube;
   readonly access: DemoAccess;
+  /** The file that holds it. */
+  readonly accessPath: string;
   readonly name: string;
   /** Names of the PushApps. */
   readonly apps: readonly string[];
@@ -66,7 +68,8 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const kube = openMemoryKube({ clock });
   const stopKeeping = await keepSecrets(kube, NAMESPACE, join(dir, 'secrets.json'));
-  const access = openDemoAccess(join(dir, 'demo-access.json'));
+  const accessPath = join(dir, 'demo-access.json');
+  const access = openDemoAccess(accessPath);
   const kubelet = openKubelet(kube, dir, options);
   // An API key names its app, so one app has the demo's: the first.
   for (const [i, app] of manifest.apps.entries()) await kube.create(withDemoAccess(app, access, { pushes: i === 0 }));
@@ -77,6 +80,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
   return {
     kube,
     access,
+    accessPath,
     name: at.name,
     apps: manifest.apps.map((app) => app.metadata.name),
     status: async () => ((await kube.get(KINDS.pushCluster, at))?.['status'] as ClusterStatus | undefined) ?? null,

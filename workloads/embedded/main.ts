@@ -40,7 +40,9 @@ function logLevel(text: string): LogLevel {
 }
 
 const program = new Command('npm start --')
-  .description('Runs a whole PushCluster in this process: operator, gateways, registry and router, over loopback.')
+  .description(
+    'Runs a whole PushCluster in this process: operator and every role, over loopback, with a bus in memory.',
+  )
   .argument('[manifest]', 'a PushCluster with its PushApps, as kubectl apply takes it', QUICKSTART)
   .option('--data <dir>', 'keep messages, sessions and keys in this folder; without it they go when this ends')
   .option(
@@ -80,7 +82,11 @@ async function printWelcome(embedded: Embedded, seconds: number): Promise<void> 
     `\nPush something:\n  curl -s ${router}/v1/messages -H 'authorization: Bearer ${embedded.access.apiKey}' \\`,
   );
   console.log(
-    `    -H 'content-type: application/json' -d '{"target":{"device":"${DEMO_DEVICE.device}"},"body":{"hello":"world"}}'\n`,
+    `    -H 'content-type: application/json' -d '{"target":{"device":"${DEMO_DEVICE.device}"},"body":{"hello":"world"}}'`,
+  );
+  console.log(`\nOne more device, which sends what you type to it, from another terminal here:`);
+  console.log(
+    `  npm run device -- bob phone-2 --app ${embedded.apps[0] ?? ''} --registry ${status?.registryAddress ?? ''} \\\n    --access ${embedded.accessPath}\n`,
   );
 }
 

@@ -96,9 +96,10 @@ export class Results {
 
   async #few(row: Message): Promise<readonly Result[]> {
     const { target } = row;
-    if (target.kind === 'device')
-      return await this.#states(row, [{ device: target.device }], row.state !== 'scheduled');
-    return target.kind === 'account' ? await this.#named(row, [target.account], row.state !== 'scheduled') : [];
+    // Taken back before it was due, it never was in a stream.
+    const done = row.state !== 'scheduled' && !(row.state === 'cancelled' && row.dueAtMs > 0);
+    if (target.kind === 'device') return await this.#states(row, [{ device: target.device }], done);
+    return target.kind === 'account' ? await this.#named(row, [target.account], done) : [];
   }
 
   /** Of accounts only devices whose stream knows of it: others came later, or there is nothing to tell yet. */

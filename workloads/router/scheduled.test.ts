@@ -93,7 +93,9 @@ describe('a scheduled message', () => {
       const { body } = await run('push', { target, text: 'x', delayMs: HOUR });
       const answer = await run('cancel', { id: body['id'] });
       assert.deepEqual([answer.status, answer.body['cancelled']], [200, 1]);
-      assert.equal((await run('message', { id: body['id'] })).body['state'], 'cancelled');
+      const { state, deliveries } = (await run('message', { id: body['id'] })).body;
+      assert.equal(state, 'cancelled');
+      assert.equal((deliveries as Record<string, number>)['cancelled'], 1, 'not unknown, though no stream knows of it');
     }
     assert.equal(await store.countJobs(), 0);
     await pass(HOUR);

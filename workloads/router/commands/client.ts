@@ -105,7 +105,11 @@ function allowedOf(app: AppDefinition): Allowed {
   throw forbidden(app, 'to each other', 'op');
 }
 function forbidden(app: AppDefinition, what: string, field: string): RefusedError {
-  return new RefusedError('forbidden', `${field}: app ${app.name} does not let its clients write ${what}`, { field });
+  return new RefusedError(
+    'forbidden',
+    `${field}: app ${app.name} does not let its clients write ${what}: see clientMessaging of its PushApp`,
+    { field },
+  );
 }
 
 function takeRate(deps: ClientDeps, app: AppDefinition, of: { origin: Origin; perSecond: number }): void {
