@@ -129,6 +129,17 @@ function folderNames(top: string): string[] {
     .map((entry) => `${top}/${entry.name}`);
 }
 
+test('files that the README and the architecture page name are there', () => {
+  const paths = globSync(`{${TOP.join(',')}}/**/*`, { exclude: ['**/node_modules/**', 'dist/**'] });
+  const wrong = ['README.md', 'operator/ARCHITECTURE.md'].flatMap((page) =>
+    [...read(page).matchAll(/`([\w./-]+\.(?:ts|yaml))`/g)]
+      .map((match) => match[1] ?? '')
+      .filter((name) => !paths.some((path) => `/${path}`.endsWith(`/${name}`)))
+      .map((name) => `${page}: ${name}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
 test('every dependency is pinned exactly and has its reason in the README', () => {
   const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
   const readme = read('README.md');

@@ -19,12 +19,12 @@ export const FORMS = [
 
 /** One line → what it asks for; null: it has none of the forms. */
 export function parseTyped(line: string): Typed | null {
-  const [first = '', rest = ''] = split(line.trim());
+  const [first, rest] = split(line.trim());
   const name = first.slice(1);
   if (rest === '') return null;
   if (first === '/subscribe') return { kind: 'subscribe', topic: rest };
   if (first === '/create') {
-    const [group = '', members = ''] = split(rest);
+    const [group, members] = split(rest);
     return { kind: 'create', group, members: members.split(/\s+/).filter((member) => member !== '') };
   }
   if (first.startsWith('/')) return null;
