@@ -10,7 +10,7 @@ import { aStoreThatFails } from './failing-store.ts';
 import type { FailingStore } from './failing-store.ts';
 import { APP, World } from './fixtures.ts';
 import type { Entry, TestGateway, TestRouter } from './fixtures.ts';
-import { turns, until } from './test-client.ts';
+import { turns } from './test-client.ts';
 import { WalkClient } from './walk-client.ts';
 import type { WalkBody } from './walk-client.ts';
 
@@ -222,8 +222,17 @@ export class Walk {
     const conn = await this.#gateway!.connect({ token, ...positions });
     client.attach(conn);
     const news = { topic: 'news' as TopicName, ...(levelMin === 0 ? {} : { filter: { levelMin } }) };
-    conn.send({ type: 'subscribe', id: 1, topics: [news, { topic: 'chat.1' as TopicName }] });
-    await until('it is subscribed', () => conn.frames.some(({ type }) => type === 'subscribed'));
+    const topics = [news, { topic: 'chat.1' as TopicName }];
+    const isSubscribed = (): boolean => conn.frames.some(({ type }) => type === 'subscribed');
+    // A session that opened while the store was away is told to ask again.
+    for (let id = 1; id <= 100 && !isSubscribed() && conn.closed === null; id++) {
+      conn.send({ type: 'subscribe', id, topics });
+      const isAnswered = (): boolean => conn.frames.some((frame) => 'id' in frame && frame.id === id);
+      for (let i = 0; i < 100 && !isAnswered() && conn.closed === null; i++) await turns(2);
+      if (!isSubscribed()) await this.#world.pass(100);
+    }
+    assert.ok(isSubscribed() || conn.closed !== null, `${this.#where}: ${device.name} is subscribed`);
+    if (!isSubscribed()) await this.#connect(device);
   }
 
   async #settle(): Promise<void> {
@@ -254,7 +263,7 @@ export class Walk {
     const counted = letters.filter(({ stream }) => stream !== '$all');
     const surely = counted.filter((letter) => !this.#wasHandled(letter)).length;
     assert.ok(dead <= counted.length, `${where}, ${counted.length} dead letters`);
-    if (this.#isCalm) assert.ok(dead >= surely, `${where}, ${surely} dead letters`);
+    if (this.#isCalm && !this.#hasOwnTime) assert.ok(dead >= surely, `${where}, ${surely} dead letters`);
   }
 
   #wasHandled({ device, stream, messageId }: DeadLetter): boolean {
