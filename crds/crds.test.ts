@@ -10,8 +10,10 @@ import { parseCluster } from '../operator/parse.ts';
 import { parseDurationMs } from '../operator/field-reader.ts';
 import { describeStatus } from '../operator/status.ts';
 import { assess } from '../operator/assess.ts';
+import { desiredChildren } from '../operator/children.ts';
 import { aCluster, aGateway, aGatewaySet, anObserved, NOW_MS } from '../operator/fixtures.ts';
 import { configReaderRole } from '../operator/manifests/rbac.ts';
+import { kindOf } from '../operator/kube/port.ts';
 import type { KubeObject } from '../operator/kube/port.ts';
 
 interface Schema {
@@ -33,7 +35,11 @@ interface Schema {
 interface Version {
   readonly schema: { readonly openAPIV3Schema: Schema };
   readonly subresources: Readonly<Record<string, unknown>>;
-  readonly additionalPrinterColumns: readonly { readonly name: string }[];
+  readonly additionalPrinterColumns: readonly {
+    readonly name: string;
+    readonly jsonPath: string;
+    readonly priority?: number;
+  }[];
 }
 
 function documents(path: string): readonly KubeObject[] {
@@ -167,11 +173,26 @@ describe('crds', () => {
         labelSelectorPath: '.status.selector',
       },
     });
-    const columns = clusterVersion.additionalPrinterColumns.map((column) => column.name);
-    assert.deepEqual(
-      columns.filter((name) => name !== 'Status'),
-      ['Gateways', 'Ready', 'Connections', 'Draining', 'Age'],
+    const columns = (isWide: boolean): readonly string[] =>
+      clusterVersion.additionalPrinterColumns
+        .filter(({ priority = 0 }) => priority > 0 === isWide)
+        .map((column) => column.name);
+    assert.deepEqual(columns(false), ['Gateways', 'Ready', 'Connections', 'Draining', 'Health', 'Age']);
+    assert.deepEqual(columns(true), ['Status', 'Store', 'Bus'], 'with -o wide');
+  });
+
+  it('has no column of a condition that the operator does not write', () => {
+    const cluster = aCluster();
+    const observed = anObserved({ gatewaySet: aGatewaySet(1), gateways: [aGateway(0)] });
+    const { conditions } = describeStatus({ cluster, observed, assessment: assess(cluster, observed, NOW_MS) }, null);
+    const named = clusterVersion.additionalPrinterColumns.flatMap(
+      ({ jsonPath }) => /type=="(\w+)"/.exec(jsonPath)?.[1] ?? [],
     );
+    assert.deepEqual(
+      named.filter((type) => !conditions.some((condition) => condition.type === type)),
+      [],
+    );
+    assert.equal(named.length, 4);
   });
 
   for (const path of ['examples/quickstart.yaml', 'examples/messaging.yaml', 'examples/production.yaml']) {
@@ -190,9 +211,30 @@ describe('crds', () => {
     assert.notEqual(autoscaling, undefined);
   });
 
+  type Rule = { apiGroups: string[]; resources: string[]; verbs: string[] };
+  const held = documents('install/operator.yaml').find((o) => o.kind === 'ClusterRole')?.['rules'] as Rule[];
+
+  it('the operator may write every kind of child that a cluster has, and remove those that come and go', () => {
+    const cluster = aCluster({ bus: { kafka: { brokers: ['k:9092'] } }, autoscaling: { engine: 'hpa' } });
+    const observed = anObserved({ gatewaySet: aGatewaySet(1), gateways: [aGateway(0)], hasPodMonitors: true });
+    const secrets = { keys: {}, storePassword: '' };
+    const children = desiredChildren(cluster, observed, { assessment: assess(cluster, observed, NOW_MS), secrets });
+    const may = (child: KubeObject, verb: string): boolean => {
+      const { apiVersion, plural } = kindOf(child);
+      const group = apiVersion.includes('/') ? apiVersion.split('/')[0]! : '';
+      return held.some((h) => h.apiGroups.includes(group) && h.resources.includes(plural) && h.verbs.includes(verb));
+    };
+    const missing = children.flatMap((child) => {
+      // A Role and its binding are always wanted; they go with the PushCluster.
+      const isFixed = ['Role', 'RoleBinding'].includes(child.kind);
+      const verbs = isFixed ? ['get', 'create', 'patch'] : ['get', 'create', 'patch', 'delete'];
+      return verbs.filter((verb) => !may(child, verb)).map((verb) => `${verb} ${child.kind}`);
+    });
+    assert.deepEqual(missing, []);
+    assert.equal(new Set(children.map((child) => child.kind)).size, 12);
+  });
+
   it('the operator holds what it grants', () => {
-    type Rule = { apiGroups: string[]; resources: string[]; verbs: string[] };
-    const held = documents('install/operator.yaml').find((o) => o.kind === 'ClusterRole')?.['rules'] as Rule[];
     for (const rule of configReaderRole(aCluster())['rules'] as Rule[])
       for (const resource of rule.resources)
         for (const verb of rule.verbs)

@@ -4,6 +4,7 @@ import type { Assessment } from './assess.ts';
 import type { GatewayPlan } from './drain.ts';
 import { isPodReady, isServing } from './gateway-state.ts';
 import type { PodView } from './kube/objects.ts';
+import { SHEDDING_REASON } from './transitions.ts';
 import type { Cluster, ClusterStatus, Condition, ConditionType, Observed } from './types.ts';
 
 type Fact = Omit<Condition, 'type' | 'observedGeneration' | 'lastTransitionTime'>;
@@ -17,7 +18,7 @@ export interface Subject {
 
 /** @param failure of the last writes, in words; null: they went well */
 export function describeConditions(subject: Subject, failure: string | null): readonly Condition[] {
-  const { cluster, observed, assessment } = subject;
+  const { cluster, assessment } = subject;
   const facts: Readonly<Record<ConditionType, Fact>> = {
     Ready: ready(subject),
     Progressing: progressing(subject),
@@ -25,8 +26,8 @@ export function describeConditions(subject: Subject, failure: string | null): re
     Draining: draining(subject),
     Refused: yesNo(false, 'Accepted', 'The manifest is valid'),
     StoreEvaluation: storeEvaluation(cluster),
-    StoreReachable: reachable(observed, 'store'),
-    BusReachable: busReachable(cluster, observed),
+    StoreReachable: storeReachable(subject),
+    BusReachable: busReachable(subject),
     MetricsTrusted: yesNo(assessment.trust.isTrusted, assessment.trust.reason, assessment.trust.message),
   };
   return stamp(facts, cluster, assessment.nowMs);
@@ -123,8 +124,12 @@ function progressing({ cluster, observed, assessment }: Subject): Fact {
   return yesNo(false, 'Settled', 'Everything is as the manifest says');
 }
 
-function degraded({ cluster, observed, assessment }: Subject, failure: string | null): Fact {
+function degraded(subject: Subject, failure: string | null): Fact {
   if (failure !== null) return yesNo(true, 'WriteFailed', failure);
+  const { cluster, observed, assessment } = subject;
+  // What is away first: much else follows from it.
+  const away = [storeReachable(subject), busReachable(subject)].filter((fact) => fact.status === 'False');
+  if (away.length > 0) return yesNo(true, away[0]!.reason, away.map((fact) => fact.message).join('; '));
   const { gateways } = assessment.drains;
   const unknown = gateways.filter((g) => g.gateway.answer.kind === 'unknown' && isPodReady(g.gateway.pod));
   const held = gateways.filter((g) => g.hold !== null && g.gateway.answer.kind === 'unknown' && !g.isDrained);
@@ -142,6 +147,8 @@ function degraded({ cluster, observed, assessment }: Subject, failure: string | 
     ...(cluster.spec.bus === null ? [] : (['upstream'] as const)),
   ]);
   if (wasReady && missing.length > 0) return yesNo(true, 'RolesNotReady', missing.join('; '));
+  const shedding = overloaded(observed);
+  if (shedding.length > 0) return yesNo(true, SHEDDING_REASON, shedding.join('; '));
   const refused = observed.appResources.filter((app) => app.problems.length > 0);
   if (refused.length > 0)
     return yesNo(true, 'AppsRefused', `Refused PushApps: ${refused.map((app) => app.object.metadata.name).join(', ')}`);
@@ -181,28 +188,64 @@ function storeEvaluation(cluster: Cluster): Fact {
   );
 }
 
-/** What the gateways themselves say of the store or the bus. */
-function reachable(observed: Observed, what: 'store' | 'bus'): Fact {
-  const states = observed.gateways.flatMap((g) => (g.answer.kind === 'state' ? [g.answer.state] : []));
-  const name = what === 'store' ? 'Store' : 'Bus';
-  if (states.length === 0)
-    return { status: 'Unknown', reason: 'NoAnswer', message: 'No gateway answers, so nobody knows' };
-  const away = states.filter((state) => state[what] === 'away').map((state) => state.name);
-  if (away.length === 0) return yesNo(true, `${name}Answers`, `The ${what} answers every gateway`);
-  const mode =
-    what === 'store'
-      ? 'pushes go through the bus, and sessions open by their tokens and tickets alone'
-      : 'pushes go straight to every gateway, and messages of clients are kept at the gateways';
-  return yesNo(false, `${name}Away`, `The ${what} does not answer ${away.join(', ')}: ${mode}`);
+/** Gateways that have more than they can do, by what they do about it. */
+function overloaded(observed: Observed): readonly string[] {
+  return observed.gateways.flatMap(({ name, answer }) => {
+    if (answer.kind === 'unknown') return [];
+    const { shedding, intakePaused } = answer.state;
+    return [
+      ...(shedding > 0 ? [`${name} ${SHED[shedding] ?? SHED[3]}`] : []),
+      ...(intakePaused ? [`${name} takes in less for want of memory or bandwidth`] : []),
+    ];
+  });
 }
 
-function busReachable(cluster: Cluster, observed: Observed): Fact {
-  if (cluster.spec.bus !== null) return reachable(observed, 'bus');
+/** By the level of shedding. */
+const SHED: Readonly<Record<number, string>> = {
+  1: 'sheds live messages of the lowest levels',
+  2: 'sheds most live messages',
+  3: 'sheds all live messages and leaves durable ones to their streams',
+};
+
+function storeReachable({ cluster, observed }: Subject): Fact {
+  const { bus } = cluster.spec;
+  const hasBus = bus !== null && awayFrom(observed, 'bus').length === 0;
+  const pushes = hasBus ? 'durable pushes go through the bus' : 'durable pushes are refused with a time to come back';
+  const sessions = cluster.spec.auth.failOpen
+    ? 'sessions open by their tokens and tickets alone'
+    : 'no session opens that is not open already';
+  return reachable(observed, 'store', `${pushes}, and ${sessions}`);
+}
+
+function busReachable({ cluster, observed }: Subject): Fact {
+  if (cluster.spec.bus !== null)
+    return reachable(
+      observed,
+      'bus',
+      'pushes go straight to the gateways, and messages of clients are kept at the gateways',
+    );
   return {
     status: 'Unknown',
     reason: 'NoBus',
     message: 'spec.bus is not set: links are the only path, and messages of clients to the business are refused',
   };
+}
+
+/** What the gateways themselves say of the store or the bus. @param meanwhile what is done while it is away */
+function reachable(observed: Observed, what: 'store' | 'bus', meanwhile: string): Fact {
+  const name = what === 'store' ? 'Store' : 'Bus';
+  if (observed.gateways.every((g) => g.answer.kind === 'unknown'))
+    return { status: 'Unknown', reason: 'NoAnswer', message: 'No gateway answers, so nobody knows' };
+  const away = awayFrom(observed, what);
+  if (away.length === 0) return yesNo(true, `${name}Answers`, `The ${what} answers every gateway`);
+  return yesNo(false, `${name}Away`, `The ${what} does not answer ${away.join(', ')}: ${meanwhile}`);
+}
+
+/** Names of the gateways that do not reach it. */
+function awayFrom(observed: Observed, what: 'store' | 'bus'): readonly string[] {
+  return observed.gateways.flatMap(({ name, answer }) =>
+    answer.kind === 'state' && answer.state[what] === 'away' ? [name] : [],
+  );
 }
 
 function namesOf(gateways: readonly GatewayPlan[]): string {

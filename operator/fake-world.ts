@@ -27,6 +27,7 @@ export interface FakeGateway {
   unacked: number;
   drain: (DrainRequest & { startedAtMs: number }) | null;
   isReachable: boolean;
+  store: GatewayState['store'];
   routing: RoutingDocument | null;
   /** Fractions of sessions that were asked already. */
   asked: number;
@@ -198,6 +199,7 @@ export class FakeWorld {
       connections: gateway.sessions,
       unacked: gateway.unacked,
       routingRevision: gateway.routing?.revision ?? null,
+      store: gateway.store,
       drain:
         drain === null
           ? null
@@ -296,7 +298,8 @@ export class FakeWorld {
     } else if (pod.status === undefined) {
       await this.setReady(name, true);
       const fresh = { sessions: 0, unacked: 0, drain: null, isReachable: true, routing: null, asked: 0 };
-      this.gateways.set(name, { uid: pod.metadata.uid ?? '', ...fresh });
+      const store = 'reachable';
+      this.gateways.set(name, { uid: pod.metadata.uid ?? '', store, ...fresh });
     }
   }
 

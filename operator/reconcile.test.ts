@@ -312,3 +312,25 @@ describe('reconcile: rollout', () => {
     assert.ok((await world.events()).some((line) => /is erased/.test(line)));
   });
 });
+
+describe('reconcile: the store goes away', () => {
+  it('tells it once in an event, and once that it is back', async () => {
+    const world = await aSettledWorld();
+    const told = async (): Promise<readonly string[]> =>
+      (await world.events())
+        .map((line) => line.split(':')[0]!)
+        .filter((reason) => reason.startsWith('Store'))
+        .sort();
+    assert.deepEqual(await told(), []);
+    world.gateway(1).store = 'away';
+    await world.reconcile();
+    assert.equal(await world.condition('StoreReachable'), 'False StoreAway');
+    assert.equal(await world.condition('Degraded'), 'True StoreAway');
+    await world.reconcile();
+    assert.deepEqual(await told(), ['StoreAway']);
+    world.gateway(1).store = 'reachable';
+    await world.reconcile();
+    assert.equal(await world.condition('Degraded'), 'False Healthy');
+    assert.deepEqual(await told(), ['StoreAway', 'StoreBack']);
+  });
+});

@@ -16,6 +16,7 @@ import type { ObserveDeps } from './observe.ts';
 import { parseCluster } from './parse.ts';
 import { plan } from './plan.ts';
 import { describeRefusal, describeStatus } from './status.ts';
+import { describeTransitions } from './transitions.ts';
 import { childNames } from './types.ts';
 import type { Action, Cluster, ClusterStatus, Observed } from './types.ts';
 
@@ -82,8 +83,11 @@ async function writeStatus(
   try {
     await applyClusterStatus(deps.kube, target.resource, status);
   } catch (error) {
-    if (!isKubeStatus(error, 404)) throw error; // it went away meanwhile
+    if (!isKubeStatus(error, 404)) throw error;
+    return; // it went away meanwhile
   }
+  for (const note of describeTransitions(target.cluster.status, status))
+    await deps.events.record(target.resource, note);
 }
 
 /** Keys and password as the Secrets have them, and new ones where they are missing or due. */

@@ -38,6 +38,9 @@ const conditionOf = (status: ClusterStatus, type: ConditionType): string => {
   return `${found.status} ${found.reason}`;
 };
 
+const messageOf = (status: ClusterStatus, type: ConditionType): string =>
+  status.conditions.find((c) => c.type === type)!.message;
+
 describe('describeStatus', () => {
   it('sums the connections of those that answered and counts those that did not', () => {
     const gateways = [aGateway(0, { answer: answering({ connections: 40 }) }), aGateway(1, { answer: SILENT })];
@@ -183,7 +186,19 @@ describe('what the gateways say of store and bus', () => {
       [conditionOf(status, 'StoreReachable'), conditionOf(status, 'BusReachable')],
       ['False StoreAway', 'False BusAway'],
     );
-    assert.match(status.conditions.find((c) => c.type === 'StoreReachable')!.message, /pushes go through the bus/);
+    assert.match(messageOf(status, 'StoreReachable'), /pushes are refused.*sessions open by their tokens/);
+    assert.match(messageOf(status, 'Degraded'), /The store does not answer demo-gateway-1: .*The bus does not answer/);
+    assert.equal(conditionOf(status, 'Degraded'), 'True StoreAway');
+    assert.equal(conditionOf(status, 'Ready'), 'True Serving', 'clients are served all the same');
+  });
+
+  it('says that pushes go through the bus only where there is one that answers', () => {
+    const gateways = [aGateway(0), aGateway(1, { answer: answering({ store: 'away', bus: 'reachable' }) })];
+    assert.match(messageOf(statusOf(observing({ gateways }), both), 'StoreReachable'), /pushes go through the bus/);
+    const without = [aGateway(0, { answer: answering({ store: 'away' }) })];
+    const shut = aCluster({ gateway: { replicas: 1 }, auth: { failOpen: false } });
+    const message = messageOf(statusOf(observing({ gateways: without }), shut), 'StoreReachable');
+    assert.match(message, /pushes are refused.*no session opens that is not open already/);
   });
 
   it('is Unknown without an answer, and without a bus', () => {
@@ -201,4 +216,24 @@ describe('what the gateways say of store and bus', () => {
       ['True Serving', 'True RolesNotReady'],
     );
   });
+});
+
+describe('gateways that have too much', () => {
+  const degradedBy = (state: Parameters<typeof answering>[0]): readonly [string, string] => {
+    const status = statusOf(observing({ gateways: [aGateway(0), aGateway(1, { answer: answering(state) })] }));
+    return [conditionOf(status, 'Degraded'), messageOf(status, 'Degraded')];
+  };
+  const cases: readonly (readonly [string, Parameters<typeof answering>[0], RegExp])[] = [
+    ['level 1', { shedding: 1 }, /^demo-gateway-1 sheds live messages of the lowest levels$/],
+    ['level 2', { shedding: 2 }, /^demo-gateway-1 sheds most live messages$/],
+    ['level 3', { shedding: 3 }, /^demo-gateway-1 sheds all live messages and leaves durable ones to their streams$/],
+    ['intake that is paused', { intakePaused: true }, /^demo-gateway-1 takes in less/],
+  ];
+  for (const [what, state, message] of cases)
+    it(`are named with ${what}`, () => {
+      const [condition, said] = degradedBy(state);
+      assert.equal(condition, 'True GatewaysShedLoad');
+      assert.match(said, message);
+    });
+  it('are none while nothing is shed', () => assert.equal(degradedBy({})[0], 'False Healthy'));
 });
