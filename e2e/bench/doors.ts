@@ -1,7 +1,7 @@
 // D3: the two doors of the push API, the same commands: over HTTP/1.1 and over one TCP connection with pipelining. One router and a Redis; the
 // clients are in this process. A topic without gateways that hear it: what is measured is the door and what stands behind every push.
 import { Agent, request } from 'node:http';
-import { openTcpClient } from '../../workloads/router/tcp-client.ts';
+import { openTcpClient } from '../../workloads/router/doors/tcp-client.ts';
 import { startStage } from './stage.ts';
 import type { Stage } from './stage.ts';
 import { cpuSeconds } from './usage.ts';

@@ -6,7 +6,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
 import type { Store } from '../store/port.ts';
 import type { RouterCounts } from './counts.ts';
-import type { LedgerAnswer, Ledgers } from './ledger.ts';
+import type { LedgerAnswer, Ledgers } from './results/ledger.ts';
 
 export interface Gauges {
   readonly ledgers: ReadonlyMap<AppId, LedgerAnswer>;

@@ -2,7 +2,7 @@
 import type { Registry } from 'prom-client';
 import type { RouterCounts } from './counts.ts';
 import type { Gauges } from './gauges.ts';
-import type { LedgerAnswer } from './ledger.ts';
+import type { LedgerAnswer } from './results/ledger.ts';
 import { counter, gauge } from './metric.ts';
 import type { Row } from './metric.ts';
 

@@ -6,9 +6,9 @@ import { systemClock } from '../runtime/clock.ts';
 import { silentLog } from '../runtime/log.ts';
 import { countMessage, newRouterCounts } from './counts.ts';
 import { aGateway, aStore, ringOfLinkKey } from './fixtures.ts';
-import { replyOf } from './client-door.ts';
-import { Hints } from './hints.ts';
-import { LiveQueue } from './live-queue.ts';
+import { replyOf } from './doors/client-door.ts';
+import { Hints } from './delivery/hints.ts';
+import { LiveQueue } from './delivery/live-queue.ts';
 import { openMetrics } from './metrics.ts';
 
 test('routes in the store are shown by gateway, those of ended lives as gone; messages by what became of them', async (t) => {

@@ -4,14 +4,14 @@ import { Histogram, Registry } from 'prom-client';
 import { METRIC } from '../protocol/metrics-names.ts';
 import type { RouterCounts } from './counts.ts';
 import type { Gauges } from './gauges.ts';
-import type { Hints } from './hints.ts';
+import type { Hints } from './delivery/hints.ts';
 import type { Intake } from './intake.ts';
-import type { Journal } from './journal.ts';
-import type { LiveQueue } from './live-queue.ts';
+import type { Journal } from './push/journal.ts';
+import type { LiveQueue } from './delivery/live-queue.ts';
 import { addApiMetrics } from './metrics-api.ts';
 import { PREFIX, counter, gauge } from './metric.ts';
 import type { Row } from './metric.ts';
-import type { RouterPeers } from './router-peers.ts';
+import type { RouterPeers } from './delivery/router-peers.ts';
 import type { Upkeep } from './upkeep.ts';
 
 export interface RouterMetrics {

@@ -9,10 +9,10 @@ import type { HttpServer } from '../runtime/http.ts';
 import type { RunningRole } from '../runtime/role.ts';
 import { openParts } from './parts.ts';
 import type { Parts, RouterDeps, RouterSettings } from './parts.ts';
-import { answerClock } from './router-peers.ts';
-import { startTcpDoor } from './tcp-door.ts';
-import type { TcpDoor } from './tcp-door.ts';
-import { answerUpstream } from './upstream-door.ts';
+import { answerClock } from './delivery/router-peers.ts';
+import { startTcpDoor } from './doors/tcp-door.ts';
+import type { TcpDoor } from './doors/tcp-door.ts';
+import { answerUpstream } from './doors/upstream-door.ts';
 
 export type { RouterDeps, RouterSettings } from './parts.ts';
 

@@ -14,7 +14,7 @@ import type { PostAnswer } from '../runtime/signed-post.ts';
 import type { Job } from '../store/port.ts';
 import { newRouterCounts } from './counts.ts';
 import { SHOP, aDevice, aRouter, aStore, aWatchedText, anApp, appsText } from './fixtures.ts';
-import type { JobOutcome } from './jobs.ts';
+import type { JobOutcome } from './push/jobs.ts';
 import { WEBHOOKS_AT_ONCE, WEBHOOK_GIVE_UP_MS, postNotices } from './webhooks.ts';
 import type { WebhookOutcome } from './webhooks.ts';
 

@@ -13,7 +13,7 @@ import { PostError } from '../runtime/signed-post.ts';
 import type { Poster } from '../runtime/signed-post.ts';
 import type { Job } from '../store/port.ts';
 import type { RouterCounts } from './counts.ts';
-import type { JobHandler, JobOutcome } from './jobs.ts';
+import type { JobHandler, JobOutcome } from './push/jobs.ts';
 
 export interface WebhooksOptions {
   readonly post: Poster;

@@ -7,8 +7,8 @@ import { LIMITS } from '../../protocol/limits.ts';
 import { RECORD_DEFAULTS, RECORD_HEADER_BYTES, decodeRecord, encodeRecord } from '../../protocol/record.ts';
 import type { Lane } from '../../protocol/streams.ts';
 import type { Message, MessageState, MessageTarget } from '../../store/port.ts';
-import type { Push } from '../request.ts';
-import type { Target } from '../request-target.ts';
+import type { Push } from '../api/request.ts';
+import type { Target } from '../api/request-target.ts';
 
 /** A durable message on its way. */
 export interface Outgoing {

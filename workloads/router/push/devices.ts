@@ -2,10 +2,10 @@
 // else leaves in this tick; then the gateways are told. Lists go through expansion.ts.
 import type { DeviceId } from '../../protocol/ids.ts';
 import type { Append, AppendOutcome, Message, Store } from '../../store/port.ts';
-import { openCollector } from '../collector.ts';
-import type { Collector } from '../collector.ts';
+import { openCollector } from '../delivery/collector.ts';
+import type { Collector } from '../delivery/collector.ts';
 import type { RouterCounts } from '../counts.ts';
-import type { Hints, Presence } from '../hints.ts';
+import type { Hints, Presence } from '../delivery/hints.ts';
 import type { AcceptedPosition, RefusedDevice } from './accepted.ts';
 import { SHARED_BODY_DEVICES_MIN, isBodyLarge, rowOf, withoutBody } from './compose.ts';
 import type { Outgoing } from './compose.ts';

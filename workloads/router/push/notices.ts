@@ -5,8 +5,8 @@ import type { Notice } from '../../protocol/notices.ts';
 import type { AppDefinition } from '../../protocol/apps.ts';
 import type { AppId, DeviceId } from '../../protocol/ids.ts';
 import type { Job, Store } from '../../store/port.ts';
-import { openCollector } from '../collector.ts';
-import type { Collector } from '../collector.ts';
+import { openCollector } from '../delivery/collector.ts';
+import type { Collector } from '../delivery/collector.ts';
 import type { RouterCounts } from '../counts.ts';
 import type { Outgoing } from './compose.ts';
 

@@ -2,8 +2,8 @@
 // Whoever runs the job first takes the message out of 'scheduled', so that a cancel either comes before and nothing is sent, or after.
 import type { DeviceId } from '../../protocol/ids.ts';
 import type { Message, Store } from '../../store/port.ts';
-import type { Hints } from '../hints.ts';
-import type { JobHandler } from '../jobs.ts';
+import type { Hints } from '../delivery/hints.ts';
+import type { JobHandler } from './jobs.ts';
 import { outgoingOf, rowOf } from './compose.ts';
 import type { Outgoing } from './compose.ts';
 import type { DeviceSender } from './devices.ts';

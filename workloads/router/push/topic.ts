@@ -1,7 +1,7 @@
 // A durable message to a topic, or to everyone: one entry, its row, and a word to every gateway.
 import type { TopicName } from '../../protocol/ids.ts';
 import type { AppendOutcome } from '../../store/port.ts';
-import type { Hints } from '../hints.ts';
+import type { Hints } from '../delivery/hints.ts';
 import { rowOf } from './compose.ts';
 import type { Outgoing } from './compose.ts';
 import type { DeviceSender } from './devices.ts';

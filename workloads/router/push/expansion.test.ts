@@ -1,0 +1,213 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { DeviceId } from '../../protocol/ids.ts';
+import { LIMITS } from '../../protocol/limits.ts';
+import { decodeRecord } from '../../protocol/record.ts';
+import { aManualClock } from '../../runtime/clock.ts';
+import { aJobsRouter, aList, aRecord, namesOf, someDevices, statesOf } from '../api/api-fixtures.ts';
+import { cancelMessage } from '../results/cancel.ts';
+import { StoreUnavailableError } from '../../store/port.ts';
+import type { Store } from '../../store/port.ts';
+import { SHOP, aStore, anApp } from '../fixtures.ts';
+import { JOB_LEASE_MS } from './jobs.ts';
+import { expandJob } from './list.ts';
+
+const stream = (device: DeviceId) => ({ app: SHOP, kind: 'device', device, lane: 'normal' }) as const;
+const CHUNKS = 11;
+const CHUNK_NAMES = 3;
+
+async function aPlace(t: Parameters<typeof aStore>[0]) {
+  const clock = aManualClock();
+  const { store } = await aStore(t, clock);
+  const devices = await someDevices(store, 'd', CHUNKS * CHUNK_NAMES - 1);
+  const row = await aList(store, clock, { names: [...devices, 'stranger'], chunkNames: CHUNK_NAMES });
+  await store.putJobs([expandJob(row)]);
+  return { clock, store, devices, row };
+}
+
+describe('R10: a list whose router is killed at any step is resumed by another one, and each recipient has it once', () => {
+  test('at every step, before and after the store did it', async (t) => {
+    let last = 0;
+    for (const dieHow of ['before', 'after'] as const)
+      for (let dieAt = 1; ; dieAt++) {
+        const { clock, store, devices, row } = await aPlace(t);
+        const first = aJobsRouter({ store, clock, dieAt, dieHow });
+        first.poke();
+        await first.rest();
+        clock.advance(JOB_LEASE_MS + 1);
+        const second = aJobsRouter({ store, clock });
+        second.poke();
+        await second.rest();
+        const at = `killed ${dieHow} step ${dieAt}`;
+        const [now] = await store.messages(SHOP, [row.id]);
+        assert.deepEqual([now?.state, now?.chunksDone], ['expanded', CHUNKS], at);
+        const heads = await store.heads(devices.map(stream));
+        assert.ok(
+          heads.every(({ head }) => head === 1),
+          at,
+        );
+        assert.equal((await store.ledger(SHOP)).accepted, devices.length, at);
+        assert.equal(await store.countJobs(), 0, at);
+        assert.ok(new Set([...first.told, ...second.told].map(({ device }) => device)).size === devices.length, at);
+        last = dieAt;
+        if (first.steps() < dieAt) break;
+      }
+    assert.ok(last > 12, `only ${last} steps`);
+  });
+
+  test('two routers at once do the work once', async (t) => {
+    const { clock, store, devices, row } = await aPlace(t);
+    const routers = [aJobsRouter({ store, clock }), aJobsRouter({ store, clock })];
+    routers.forEach((router) => router.poke());
+    for (const router of routers) await router.rest();
+    assert.deepEqual(await statesOf(store, row, devices), { waiting: devices.length });
+    const told = routers.map((router) => router.told.length);
+    assert.deepEqual(
+      told.toSorted((a, b) => a - b),
+      [0, devices.length],
+    );
+  });
+});
+
+test('a cancel at any step, whoever is killed there or soon after, leaves no delivery that waits', async (t) => {
+  const steps = Array.from({ length: 22 }, (_, i) => i + 1);
+  // Infinity: the router lives. Every third cancel is asked by someone who dies as well, once the job of it is stored.
+  const cases = steps.flatMap((cancelAt) =>
+    [0, 1, 2, Infinity].map(
+      (more) => ({ cancelAt, dieAt: cancelAt + more, dieHow: more % 2 === 0 ? 'after' : 'before' }) as const,
+    ),
+  );
+  for (const [i, { cancelAt, dieAt, dieHow }] of cases.entries()) {
+    const { clock, store, devices, row } = await aPlace(t);
+    const asker = i % 3 === 0 ? lame(store, 'changeMessage') : store;
+    const seesToCancels = aJobsRouter({ store, clock });
+    let asked: Promise<void> | null = null;
+    const cancel = (): Promise<void> =>
+      (asked ??= cancelMessage({ store: asker, onJob: () => {} }, SHOP, row.id)
+        .then(
+          () => {},
+          () => {},
+        )
+        .then(async () => {
+          seesToCancels.poke();
+          await seesToCancels.rest();
+        }));
+    const onStep = async (step: number): Promise<void> => void (step >= cancelAt && (await cancel()));
+    const first = aJobsRouter({ store, clock, dieAt, dieHow, onStep });
+    first.poke();
+    await first.rest();
+    await cancel();
+    clock.advance(JOB_LEASE_MS + 1);
+    const second = aJobsRouter({ store, clock });
+    second.poke();
+    await second.rest();
+    const at = `cancelled at step ${cancelAt}, killed ${dieHow} step ${dieAt}`;
+    const states = await statesOf(store, row, devices);
+    assert.equal(states['waiting'], undefined, `${at}: ${JSON.stringify(states)}`);
+    const { accepted, cancelled } = await store.ledger(SHOP);
+    assert.deepEqual([accepted, await store.countWaiting(SHOP), await store.countJobs()], [cancelled, 0, 0], at);
+  }
+});
+
+/** The store of someone who dies when asking for one operation. */
+function lame(store: Store, operation: keyof Store): Store {
+  return new Proxy(store, {
+    get: (target, property: keyof Store) =>
+      property === operation ? () => Promise.reject(new StoreUnavailableError('gone')) : target[property],
+  });
+}
+
+test('R6: a body that many streams would hold is kept once with the message; a small one stands in each stream', async (t) => {
+  for (const [body, elsewhere] of [
+    ['x'.repeat(256), false],
+    ['x'.repeat(257), true],
+  ] as const) {
+    const clock = aManualClock();
+    const { store } = await aStore(t, clock);
+    const devices = await someDevices(store, 'd', 3);
+    const row = await aList(store, clock, { names: devices, chunkNames: 2, body });
+    await store.putJobs([expandJob(row)]);
+    const router = aJobsRouter({ store, clock });
+    router.poke();
+    await router.rest();
+    const [read] = await store.read([{ stream: stream(devices[0]!), after: null, entriesMax: 1 }]);
+    const record = decodeRecord(read!.entries[0]!.record);
+    assert.deepEqual([record.bodyElsewhere, record.body.length], [elsewhere, elsewhere ? 0 : body.length]);
+    const [whole] = await store.bodies(SHOP, [row.id]);
+    assert.equal(Buffer.from(decodeRecord(whole!).body).toString(), body);
+  }
+});
+
+test('a full stream takes no more: the delivery is a dead letter at once, and an app that asked for it is told', async (t) => {
+  const clock = aManualClock();
+  const { store } = await aStore(t, clock);
+  const devices = await someDevices(store, 'd', 2);
+  const [full] = devices as [DeviceId, DeviceId];
+  const filler = await aList(store, clock, { names: [full], chunkNames: 1 });
+  await store.append(
+    Array.from({ length: LIMITS.deviceStreamEntriesMax }, (_, i) => {
+      const messageId = `${filler.id.slice(0, 20)}${String(i).padStart(6, '0')}` as typeof filler.id;
+      return {
+        stream: stream(full),
+        messageId,
+        record: aRecord(messageId, { expiresAtMs: 0, body: '' }),
+        expiresAtMs: 0,
+      };
+    }),
+  );
+  const row = await aList(store, clock, { names: devices, chunkNames: 2 });
+  await store.putJobs([expandJob(row)]);
+  const app = anApp({ webhook: { url: 'https://shop.example/hook', timeoutMs: 1000, events: ['dead-letter'] } });
+  const router = aJobsRouter({ store, clock, app });
+  router.poke();
+  await router.rest();
+  assert.deepEqual(await statesOf(store, row, devices), { dead: 1, waiting: 1 });
+  assert.deepEqual(router.counts.expansions.recipients, { stored: 1, again: 0, dead: 1, unknown: 0 });
+  const { letters } = await store.deadLetters(SHOP, { cursor: null, limit: 10 });
+  assert.deepEqual(
+    letters.map(({ device, messageId, reason }) => [device, messageId, reason]),
+    [[full, row.id, 'stream-full']],
+  );
+  const [job] = await store.claimJobs(10, 1000, 'notices');
+  const notice = JSON.parse(Buffer.from(job!.payload).toString()) as Record<string, unknown>;
+  assert.deepEqual(
+    [job!.kind, notice['event'], notice['device'], notice['messageId']],
+    ['notice', 'dead-letter', full, row.id],
+  );
+});
+
+test('each offline recipient is a notice for an app that asked for it, once, whenever the router is killed', async (t) => {
+  const app = anApp({ webhook: { url: 'https://shop.example/hook', timeoutMs: 1000, events: ['waiting'] } });
+  for (const dieHow of ['before', 'after'] as const)
+    for (let dieAt = 1; dieAt < 30; dieAt++) {
+      const { clock, store, devices } = await aPlace(t);
+      const offline = new Set(devices.filter((_, i) => i % 2 === 0));
+      const first = aJobsRouter({ store, clock, app, offline, dieAt, dieHow });
+      first.poke();
+      await first.rest();
+      clock.advance(JOB_LEASE_MS + 1);
+      const second = aJobsRouter({ store, clock, app, offline });
+      second.poke();
+      await second.rest();
+      clock.advance(JOB_LEASE_MS + 1); // no one there runs notices: they come back
+      const notices = await store.claimJobs(100, 1000, 'notices');
+      const told = notices.map(({ payload }) => JSON.parse(Buffer.from(payload).toString()) as { device: DeviceId });
+      assert.deepEqual(
+        told.map(({ device }) => device).toSorted(),
+        [...offline].toSorted(),
+        `killed ${dieHow} step ${dieAt}`,
+      );
+    }
+});
+
+test('names of accounts become their devices', async (t) => {
+  const clock = aManualClock();
+  const { store } = await aStore(t, clock);
+  const devices = await someDevices(store, 'd', 4);
+  const row = await aList(store, clock, { names: namesOf('d', 5), chunkNames: 2, target: { kind: 'accounts' } });
+  await store.putJobs([expandJob(row)]);
+  const router = aJobsRouter({ store, clock });
+  router.poke();
+  await router.rest();
+  assert.deepEqual(await statesOf(store, row, devices), { waiting: 4 });
+});
