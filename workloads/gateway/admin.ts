@@ -4,7 +4,7 @@ import { RefusedError } from '../protocol/codes.ts';
 import { InvalidDocumentError, parseRoutingDocument } from '../protocol/routing.ts';
 import type { Readiness } from '../runtime/admin-http.ts';
 import type { HttpRoute } from '../runtime/http.ts';
-import type { DrainOrder } from './drain.ts';
+import type { DrainOrder } from './drain/drain.ts';
 import type { Gateway } from './gateway.ts';
 
 const REASONS = ['drain', 'rollout', 'rebalance'] as const;

@@ -1,6 +1,6 @@
 // What a gateway counts, as plain numbers: an increment costs nothing on the hot path, and metrics.ts reads them at a scrape.
 import type { CloseName } from '../protocol/codes.ts';
-import { PACE_STEPS } from './pace.ts';
+import { PACE_STEPS } from './endings/pace.ts';
 
 /** Why a socket was refused before it became a WebSocket connection. */
 export type RefusalReason = 'full' | 'overloaded' | 'not-ready' | 'draining' | 'subprotocol';

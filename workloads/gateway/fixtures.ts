@@ -30,7 +30,7 @@ import { openSqliteStore } from '../store/sqlite/sqlite-store.ts';
 import { startGateway } from './role.ts';
 import { TestClient, turns, until } from './test-client.ts';
 import type { GatewaySettings } from './gateway.ts';
-import type { Vitals } from './vitals.ts';
+import type { Vitals } from './load/vitals.ts';
 
 export const APP = 'shop' as AppId;
 /** Tests on a busy machine shed nothing. */

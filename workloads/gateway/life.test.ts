@@ -7,7 +7,7 @@ import { LIMITS } from '../protocol/limits.ts';
 import { METRIC } from '../protocol/metrics-names.ts';
 import { aStoreThatFails } from './failing-store.ts';
 import { APP, World } from './fixtures.ts';
-import { TOPIC_WORK_MAX } from './topic-work.ts';
+import { TOPIC_WORK_MAX } from './connect/topic-work.ts';
 import { turns, until } from './test-client.ts';
 
 let world: World;

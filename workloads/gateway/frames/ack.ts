@@ -3,10 +3,10 @@
 import type { AckFrame } from '../../protocol/frames.ts';
 import type { MessageId } from '../../protocol/ids.ts';
 import type { StreamName } from '../../protocol/streams.ts';
-import type { Connection } from '../connection.ts';
-import { isBehind, noteAck } from '../cursor.ts';
-import type { Cursor } from '../cursor.ts';
-import { changeUnacked, timeAck, useRoom } from '../window.ts';
+import type { Connection } from '../connect/connection.ts';
+import { isBehind, noteAck } from '../endings/cursor.ts';
+import type { Cursor } from '../endings/cursor.ts';
+import { changeUnacked, timeAck, useRoom } from '../endings/window.ts';
 
 /** Streams that the session does not hold (any more) and positions that were acked before are passed over. */
 export function takeAck(connection: Connection, frame: AckFrame): void {

@@ -5,10 +5,10 @@ import type { FetchFrame } from '../../protocol/frames.ts';
 import { encodeFetched } from '../../protocol/json-codec.ts';
 import { decodeRecord } from '../../protocol/record.ts';
 import { StoreUnavailableError } from '../../store/port.ts';
-import type { Connection } from '../connection.ts';
-import type { Cursor } from '../cursor.ts';
-import { refOf } from '../stream-reader.ts';
-import { textFrame } from '../ws-frame.ts';
+import type { Connection } from '../connect/connection.ts';
+import type { Cursor } from '../endings/cursor.ts';
+import { refOf } from '../delivery/stream-reader.ts';
+import { textFrame } from '../delivery/ws-frame.ts';
 
 /** Fetches of one connection under way; each holds at most one message. */
 export const FETCHES_MAX = 16;

@@ -1,11 +1,11 @@
 // nack: the client could not deal with a message. It comes again, at first at once, then with backoff or when the client asked for it, and
 // what follows it in its stream comes with it; after its attempts, or when the client calls it final, it becomes a dead letter.
 import type { NackFrame } from '../../protocol/frames.ts';
-import { bringForward, writeAgain } from '../ack-watch.ts';
-import type { Connection } from '../connection.ts';
-import { attemptsOf, isEnded, noteOf, rewind } from '../cursor.ts';
-import type { Cursor } from '../cursor.ts';
-import { attemptsMaxOf, nackDelayMs } from '../retry.ts';
+import { bringForward, writeAgain } from '../endings/ack-watch.ts';
+import type { Connection } from '../connect/connection.ts';
+import { attemptsOf, isEnded, noteOf, rewind } from '../endings/cursor.ts';
+import type { Cursor } from '../endings/cursor.ts';
+import { attemptsMaxOf, nackDelayMs } from '../endings/retry.ts';
 
 /** Streams that the session does not hold, and messages that have ended, are passed over. */
 export function takeNack(connection: Connection, frame: NackFrame): void {

@@ -1,7 +1,7 @@
 // ping: the client shows that it lives (any frame does) and hears the same of us. The pong brings a fresh ticket past half of its life.
-import type { Connection } from '../connection.ts';
-import { isTicketOld, makeTicket } from '../tickets.ts';
-import { textFrameOf } from '../ws-frame.ts';
+import type { Connection } from '../connect/connection.ts';
+import { isTicketOld, makeTicket } from '../connect/tickets.ts';
+import { textFrameOf } from '../delivery/ws-frame.ts';
 
 const PONG = textFrameOf('{"type":"pong"}');
 

@@ -9,14 +9,14 @@ import { LIMITS } from '../../protocol/limits.ts';
 import { LANES } from '../../protocol/streams.ts';
 import type { StreamName } from '../../protocol/streams.ts';
 import type { Subscription } from '../../store/port.ts';
-import { Channel } from '../channel.ts';
-import type { Connection } from '../connection.ts';
-import { enliven, openStreams } from '../recovery.ts';
-import type { OpenedStream } from '../recovery.ts';
-import type { Session } from '../session.ts';
-import { stateOf } from '../start.ts';
-import { topicRequest } from '../stream-requests.ts';
-import { runTopicWork } from '../topic-work.ts';
+import { Channel } from '../delivery/channel.ts';
+import type { Connection } from '../connect/connection.ts';
+import { enliven, openStreams } from '../connect/recovery.ts';
+import type { OpenedStream } from '../connect/recovery.ts';
+import type { Session } from '../connect/session.ts';
+import { stateOf } from '../connect/start.ts';
+import { topicRequest } from '../connect/stream-requests.ts';
+import { runTopicWork } from '../connect/topic-work.ts';
 
 /** Streams of a session that are no subscriptions. */
 const OTHERS: readonly StreamName[] = [...LANES.map((lane): StreamName => `@${lane}`), TOPIC_ALL];

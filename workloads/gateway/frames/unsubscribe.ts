@@ -1,8 +1,8 @@
 // unsubscribe: the session and its next ones do not hear these topics any more. Unknown topics are no error: it is what was asked for.
 import type { UnsubscribeFrame } from '../../protocol/frames.ts';
-import type { Connection } from '../connection.ts';
-import { releaseStream } from '../leave.ts';
-import { runTopicWork } from '../topic-work.ts';
+import type { Connection } from '../connect/connection.ts';
+import { releaseStream } from '../connect/leave.ts';
+import { runTopicWork } from '../connect/topic-work.ts';
 
 export function takeUnsubscribe(connection: Connection, frame: UnsubscribeFrame): void {
   runTopicWork(connection, frame.id, () => unsubscribe(connection, frame));

@@ -1,0 +1,60 @@
+// Confirms the routes of live sessions with the store, in the slices of position-check.ts: without a route no hint comes. It finds what
+// nobody told us: a newer session whose word was lost on a link, a route that was swept while our lease had run out, a store that
+// lost its tail. Cost: one read of a packed row for each session and round.
+import type { AppId } from '../../protocol/ids.ts';
+import type { Route } from '../../store/port.ts';
+import type { Connection } from './connection.ts';
+import { closeReplaced } from '../delivery/deliver.ts';
+import type { Gateway } from '../gateway.ts';
+import { makeTicket } from './tickets.ts';
+
+/** Looks at these sessions once. Rejects as the store does; the next round looks again. */
+export async function checkRoutes(gateway: Gateway, connections: readonly Connection[]): Promise<void> {
+  const byApp = new Map<AppId, Connection[]>();
+  for (const connection of connections) {
+    const { app } = connection.session!.permission;
+    const list = byApp.get(app);
+    if (list === undefined) byApp.set(app, [connection]);
+    else list.push(connection);
+  }
+  for (const [app, list] of byApp) {
+    const devices = list.map((connection) => connection.session!.permission.device);
+    const routes = await gateway.store.routes(app, devices);
+    await Promise.all(list.map((connection, i) => confirm(gateway, connection, routes[i]!)));
+  }
+}
+
+async function confirm(gateway: Gateway, connection: Connection, route: Route | null): Promise<void> {
+  if (connection.phase !== 'live' || connection.session!.provisional) return;
+  const { permission, generation } = connection.session!;
+  const { app, device } = permission;
+  // By token or by ticket, that is not known here; a client that moved by itself no longer listens to this connection.
+  if (route !== null && route.generation > generation)
+    closeReplaced(gateway, { app, device, generation: route.generation, resumed: false });
+  else if (route === null || route.bootId !== gateway.bootId) await reopen(gateway, connection);
+}
+
+/** Opens the session again under a new generation; the client is handed the ticket that goes with it. */
+async function reopen(gateway: Gateway, connection: Connection): Promise<void> {
+  const session = connection.session!;
+  const { app, account, device, issuedAtS } = session.permission;
+  const opened = await gateway.store.openSession({
+    app,
+    account,
+    device,
+    expectGeneration: session.generation,
+    permittedAtMs: issuedAtS * 1000,
+    gateway: gateway.name,
+    bootId: gateway.bootId,
+  });
+  if (opened.kind !== 'opened') {
+    // Superseded, revoked, or unknown to a store that was emptied: its credentials decide at the next connect.
+    connection.close('internal', 'route lost');
+  } else if (connection.phase === 'live') {
+    session.generation = opened.generation;
+    const targets = gateway.targets.forResume();
+    connection.send({ type: 'pong', ticket: makeTicket(gateway, connection), targets });
+  } else {
+    gateway.departures.add({ app, device, generation: opened.generation, bootId: gateway.bootId });
+  }
+}
