@@ -1,5 +1,5 @@
 // Names of metrics that other parts depend on: the operator scrapes them, rules, dashboard, adapter and autoscalers name them.
-// prom-client registers them in each role's metrics.ts; docs/metrics.md lists all.
+// prom-client registers them in each role's metrics.ts, which has the others, each with its help text.
 
 export const METRIC = {
   /** Gauge, gateway: client connections open now. What autoscaling counts. */
