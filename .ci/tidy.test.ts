@@ -140,6 +140,16 @@ test('files that the README and the architecture page name are there', () => {
   assert.deepEqual(wrong, []);
 });
 
+test('links of pages to other files lead somewhere', () => {
+  const wrong = globSync('{.,operator,workloads/*,e2e/*}/*.md').flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
+      .map((match) => match[1] ?? '')
+      .filter((target) => !existsSync(join(dirname(page), target)))
+      .map((target) => `${page}: ${target}`),
+  );
+  assert.deepEqual(wrong, []);
+});
+
 test('every dependency is pinned exactly and has its reason in the README', () => {
   const manifest = JSON.parse(read('package.json')) as Record<string, Record<string, string>>;
   const readme = read('README.md');

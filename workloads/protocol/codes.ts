@@ -1,5 +1,5 @@
 // The two tables of everything that can be refused. Close codes: 4000–4499 mean reconnect, 4500–4999 mean do not.
-// Reply errors answer one frame or one HTTP request; the connection stays. docs/protocol.md prints both tables.
+// Reply errors answer one frame or one HTTP request; the connection stays. README.md prints both tables.
 
 interface Row {
   readonly code: number;

@@ -1,4 +1,4 @@
-// The frames between a client and a gateway, as types. docs/protocol.md explains each with examples that a test sends.
+// The frames between a client and a gateway, as types. README.md explains each with examples that a test sends.
 // A frame says what kind it is in `type`. Codecs (json-codec.ts) turn frames to bytes and back; nothing else knows bytes.
 import type { ErrorCode } from './codes.ts';
 import type { AccountId, DeviceId, Epoch, GatewayName, MessageId, TopicName } from './ids.ts';

@@ -1,5 +1,5 @@
 // What a router counts, in a prom-client registry of its own (several routers may run in one process). The push path adds to plain numbers
-// (counts.ts); they are read when /metrics is asked. docs/metrics.md lists them.
+// (counts.ts); they are read when /metrics is asked. Each has its help text.
 import { Histogram, Registry } from 'prom-client';
 import { METRIC } from '../protocol/metrics-names.ts';
 import type { RouterCounts } from './counts.ts';
