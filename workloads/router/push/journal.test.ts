@@ -194,12 +194,23 @@ describe('R13: while the store is away', () => {
     const { push, away, back, drained, textsOf, bus, metric } = await aWorld(t);
     away();
     await push({ target: { device: 'nobody' }, text: 'lost' });
-    await bus.publish([{ topic: BUS_TOPICS.journal, key: 'shop/d/phone-1', headers: {}, value: Buffer.from('{') }]);
+    const garbage = [
+      '{',
+      JSON.stringify({
+        version: 1,
+        app: 'shop',
+        id: '01ARZ3NDEKTSV4RRFFQ69G5FAV',
+        atMs: 1,
+        push: { class: 'durable', due: null, target: { kind: 'topic', topic: 'news' }, body: '', attributes: '' },
+      }),
+    ];
+    for (const value of garbage)
+      await bus.publish([{ topic: BUS_TOPICS.journal, key: 'shop/d/phone-1', headers: {}, value: Buffer.from(value) }]);
     await push({ target: { device: 'phone-1' }, text: 'kept' });
     back();
     await drained();
     assert.deepEqual(await textsOf(deviceStream('phone-1')), ['kept']);
-    assert.equal(await metric('pushcluster_router_journal_refused_total'), 2);
+    assert.equal(await metric('pushcluster_router_journal_refused_total'), 3);
   });
 });
 
@@ -244,6 +255,25 @@ test('a journalled push comes back as it was', () => {
   assert.equal(isJournallable(push), true);
   for (const bad of ['', 'null', '{}', '{"version":2}', '{"version":1,"push":{}}'])
     assert.throws(() => decodeEntry(Buffer.from(bad)), InvalidEntryError, bad);
+});
+
+test('an entry that says less or other than a push is none, whichever field it is', () => {
+  const push = parsePush(
+    { target: { topic: 'news' }, text: 'x', idempotencyKey: 'k', ttlMs: 1000 },
+    { at: '', headerKey: null, nowMs: 1 },
+  );
+  const id = keyedId(SHOP, 'k', { fingerprint: push.fingerprint, nowMs: 1_800_000_000_000 });
+  const text = Buffer.from(encodeEntry({ app: SHOP, id, atMs: 1, push }).value).toString();
+  const entry = JSON.parse(text) as Record<string, unknown> & { push: Record<string, unknown> };
+  decodeEntry(Buffer.from(text));
+  for (const field of Object.keys(entry))
+    for (const value of [undefined, [], 'ſ'.repeat(600)])
+      assert.throws(() => decodeEntry(Buffer.from(JSON.stringify({ ...entry, [field]: value }))), InvalidEntryError);
+  for (const field of Object.keys(entry.push))
+    for (const value of [undefined, {}, -1]) {
+      const bad = JSON.stringify({ ...entry, push: { ...entry.push, [field]: value } });
+      assert.throws(() => decodeEntry(Buffer.from(bad)), InvalidEntryError, `${field} ${String(value)}`);
+    }
 });
 
 test('the id of a keyed push is the same for ten minutes and differs by key, app and request', () => {
