@@ -73,6 +73,7 @@ class RunningRouter implements RunningRole {
       requestsInFlightMax,
       onAnswer: (route, status, ms) => metrics.answered(route, status, ms),
     });
+    const ops = new Set(api.commands.ops); // a name that is none is whatever somebody sent
     this.#tcp = await startTcpDoor({
       bind,
       port: tcpPort,
@@ -80,7 +81,7 @@ class RunningRouter implements RunningRole {
       commands: api.commands,
       clock: this.#deps.clock,
       log,
-      onReply: (op, status, ms) => metrics.answered(`tcp ${op}`, status, ms),
+      onReply: (op, status, ms) => metrics.answered(ops.has(op) ? `tcp ${op}` : 'tcp', status, ms),
     });
     this.#admin = await startAdminHttp({
       bind,

@@ -6,6 +6,7 @@ import type { TestContext } from 'node:test';
 import { decodeFrame } from '../../link/codec.ts';
 import { FrameWriter } from '../../link/frame-writer.ts';
 import { Framer } from '../../link/framer.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import type { LinkFrame } from '../../protocol/link.ts';
 import { aManualClock } from '../../runtime/clock.ts';
 import { silentLog } from '../../runtime/log.ts';
@@ -108,6 +109,9 @@ describe('the TCP door', () => {
     const bad = await client.ask('push', { target: { device: 'nobody' }, text: 'hi' });
     assert.deepEqual([bad.status, (bad.body as { error: { code: string } }).error.code], [404, 'device-unknown']);
     assert.equal((await client.ask('nonsense')).status, 404);
+    const metrics = await (await fetch(`http://127.0.0.1:${role.ports['admin']}/metrics`)).text();
+    assert.match(metrics, /route="tcp push"/);
+    assert.doesNotMatch(metrics, /nonsense/, 'what a peer calls a command names no row');
   });
 
   test('answers pipelined commands as they end, each under its number', async (t) => {
@@ -201,6 +205,18 @@ describe('the TCP door', () => {
     clock.advance(TCP_STALL_MS + 2000);
     await half.closed;
     assert.equal(door.connections(), 1);
+  });
+
+  test('says that an answer is too large for a frame, and goes on', async (t) => {
+    const { address } = await aDoor(t, async (op) => ({
+      status: 200,
+      body: op === 'all' ? 'x'.repeat(LIMITS.linkFrameBytesMax) : op,
+    }));
+    const client = await openTcpClient(address, API_KEY);
+    t.after(() => client.close());
+    const { status, body } = await client.ask('all');
+    assert.deepEqual([status, (body as { error: { code: string } }).error.code], [413, 'too-large']);
+    assert.equal((await client.ask('some')).body, 'some');
   });
 
   test('reads no further who takes none of its answers, not even pongs, and closes it', async (t) => {

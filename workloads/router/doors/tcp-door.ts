@@ -212,10 +212,21 @@ class DoorSession {
     const answer = await this.#options.commands.run({ app, op, bytes: body, origin: null, log: this.#options.log });
     this.#inFlight--;
     this.#options.onReply(op, answer.status, performance.now() - startedMs);
-    this.#put(replyOf(seq, answer.status, answer.body));
+    this.#reply(seq, answer);
     if (this.#socket.writableLength + this.#writer.length > REPLIES_BYTES_MAX) this.#socket.pause();
     this.#next();
     this.#closeWhenDone();
+  }
+
+  /** An answer that no frame holds is said to be one. */
+  #reply(seq: number, { status, body }: { readonly status: number; readonly body: unknown }): void {
+    try {
+      this.#put(replyOf(seq, status, body));
+    } catch (error) {
+      if (!(error instanceof LinkFrameError)) throw error;
+      const refused = new RefusedError('too-large', `the answer: ${error.message}; ask for fewer at once`);
+      this.#put(replyOf(seq, ERRORS['too-large'].status, { error: describeError(refused) }));
+    }
   }
 
   /** Says why, then closes: what follows on this connection has no meaning. */
