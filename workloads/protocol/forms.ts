@@ -65,10 +65,20 @@ export function oneOfAt<const T extends string>(value: unknown, at: string, text
   throw new InvalidFrameError(`${at}: expected ${texts.join(' or ')}, got ${show(value)}`);
 }
 
-/** Anything that JSON can say, but not nothing. */
+/** Anything that JSON can say, but not nothing, and not nested so deep that writing it again overflows the stack. */
 export function bodyAt(value: unknown): unknown {
   if (value === undefined) throw new InvalidFrameError('body: expected a value, got nothing');
+  if (isDeeperThan(value, LIMITS.bodyDepthMax))
+    throw new InvalidFrameError(`body: expected at most ${LIMITS.bodyDepthMax} levels of lists and objects`);
   return value;
+}
+
+/** Whether objects and lists are nested deeper than `depthMax`. Cost: O(values). */
+function isDeeperThan(value: unknown, depthMax: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (depthMax === 0) return true;
+  const inside: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  return inside.some((item) => isDeeperThan(item, depthMax - 1));
 }
 
 /** A value as an error message names it: short, and never the whole of it. */

@@ -22,6 +22,8 @@ export const LIMITS = {
   topicPatternsMax: 32,
   /** A token or a ticket, characters: 32 patterns of 129 and three names are 4.8 KB of JSON, 6.6 KB signed. */
   credentialCharsMax: 8 * 1024,
+  /** Levels of lists and objects in a body: whoever writes it again, or parses it, recurses. */
+  bodyDepthMax: 64,
   /** One frame on a link between roles, bytes. */
   linkFrameBytesMax: 4 * 1024 * 1024,
   /** Device stream: entries and bytes not yet settled (R6). */

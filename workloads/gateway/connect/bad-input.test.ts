@@ -136,6 +136,24 @@ describe('after the welcome', () => {
       client.send({ type: 'ping' });
       await client.next('pong');
     });
+  for (const [type, more] of [
+    ['upstream', '"kind":"note","key":"k"'],
+    ['send', '"key":"k","to":{"device":"d"}'],
+  ] as const)
+    test(`a body of ${type} that is nested past the bound is answered with an error frame, and nobody is harmed`, async () => {
+      const client = await welcomed();
+      for (const depth of [LIMITS.bodyDepthMax + 1, 30_000]) {
+        const body = '['.repeat(depth) + ']'.repeat(depth);
+        client.socket.send(`{"type":"${type}","id":7,${more},"body":${body}}`);
+        const { id, code, message } = await client.next('error');
+        assert.deepEqual([id, code], [7, 'invalid-request']);
+        assert.match(message, /body: expected at most 64 levels/);
+      }
+      const body = '['.repeat(LIMITS.bodyDepthMax) + ']'.repeat(LIMITS.bodyDepthMax);
+      client.socket.send(`{"type":"${type}","id":8,${more},"body":${body}}`);
+      assert.notEqual((await client.next('error')).code, 'invalid-request', 'at the bound it is taken, here by nobody');
+    });
+
   test('an ack beyond what was written is answered with an error frame', async () => {
     const device = `ack-${serial++}`;
     const client = await (async () => {

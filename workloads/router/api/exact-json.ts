@@ -1,5 +1,6 @@
 // JSON text → value without losing digits: a body is handed on as it was meant, also where a number does not fit a double
 // (12345678901234567890, 0.10000000000000000555). Such numbers become JSON.rawJSON, which JSON.stringify writes as they came.
+import { LIMITS } from '../../protocol/limits.ts';
 
 interface RawJson {
   rawJSON(text: string): object;
@@ -9,7 +10,7 @@ interface RawJson {
 const json = JSON as unknown as RawJson;
 
 /** Values of a body may be nested this deep; JSON.stringify and clients' parsers recurse. */
-export const BODY_DEPTH_MAX = 64;
+export const BODY_DEPTH_MAX = LIMITS.bodyDepthMax;
 /** Only a text with one of these can hold a number that a double loses; the others take the fast path (20 times faster). */
 const SUSPECT = /\d{16}|\d[eE]|\d\.\d*\d{15}/;
 const SIGNIFICANT_DIGITS_MAX = 15;

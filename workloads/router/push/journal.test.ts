@@ -272,7 +272,7 @@ test('an entry that says less or other than a push is none, whichever field it i
   for (const field of Object.keys(entry.push))
     for (const value of [undefined, {}, -1]) {
       const bad = JSON.stringify({ ...entry, push: { ...entry.push, [field]: value } });
-      assert.throws(() => decodeEntry(Buffer.from(bad)), InvalidEntryError, `${field} ${String(value)}`);
+      assert.throws(() => decodeEntry(Buffer.from(bad)), InvalidEntryError, `${field}: ${JSON.stringify(value)}`);
     }
 });
 
