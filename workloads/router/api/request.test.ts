@@ -144,7 +144,12 @@ describe('a message is refused, naming the field, what was expected and what cam
     ['with two bodies', { ...to, body: 1, text: 'a' }, 'body', /exactly one of body, text and bytes/],
     ['of an unknown class', { ...to, text: 'a', class: 'fast' }, 'class', /one of durable, live, got "fast"/],
     ['on an unknown lane', { ...to, text: 'a', lane: 'top' }, 'lane', /one of high, normal, low/],
-    ['on a lane of a topic', { target: { topic: 'a' }, text: 'a', lane: 'low' }, 'lane', /only with device or account/],
+    [
+      'on a lane of a topic',
+      { target: { topic: 'a' }, text: 'a', lane: 'low' },
+      'lane',
+      /only with device, account, lists and group/,
+    ],
     ['with a lifetime of 0', { ...to, text: 'a', ttlMs: 0 }, 'ttlMs', /at least 1, got 0/],
     ['with too long a lifetime', { ...to, text: 'a', ttlMs: LIMITS.ttlMaxMs + 1 }, 'ttlMs', /at most 2592000000/],
     ['with half a millisecond', { ...to, text: 'a', ttlMs: 1.5 }, 'ttlMs', /a whole number, got 1.5/],

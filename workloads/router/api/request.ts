@@ -148,7 +148,7 @@ function assertFits(
   const only = (name: keyof MessageJson, rule: string): void => {
     if (message[name] !== undefined) throw invalid(field(name), `expected only with ${rule}`);
   };
-  if (target.kind === 'topic') only('lane', 'device or account; a topic has one stream');
+  if (target.kind === 'topic') only('lane', 'device, account, lists and group; a topic has one stream');
   if (live && key !== null)
     throw invalid(field('idempotencyKey'), 'expected only with class durable; live messages are not stored');
   if (live) {
