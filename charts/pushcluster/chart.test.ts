@@ -5,8 +5,16 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parse, parseAllDocuments } from 'yaml';
 import { missingPart, requirePart } from '../../e2e/setup/parts.ts';
-import { METRIC } from '../../workloads/protocol/metrics-names.ts';
-import { openMetrics } from '../../workloads/registry/metrics.ts';
+import { openOperatorMetrics } from '../../operator/metrics.ts';
+import { openMetrics as openDrainerMetrics } from '../../workloads/drainer/metrics.ts';
+import type { MetricsSources as DrainerSources } from '../../workloads/drainer/metrics.ts';
+import type { Gateway } from '../../workloads/gateway/gateway.ts';
+import { openMetrics as openGatewayMetrics } from '../../workloads/gateway/metrics.ts';
+import { openMetrics as openRegistryMetrics } from '../../workloads/registry/metrics.ts';
+import { openMetrics as openRouterMetrics } from '../../workloads/router/metrics.ts';
+import type { MetricsSources as RouterSources } from '../../workloads/router/metrics.ts';
+import { openMetrics as openUpstreamMetrics } from '../../workloads/upstream/metrics.ts';
+import type { MetricsSources as UpstreamSources } from '../../workloads/upstream/metrics.ts';
 import { operatorSettings } from '../../workloads/settings/operator.ts';
 import { renderChartFiles } from './render-files.ts';
 
@@ -26,14 +34,11 @@ describe('the chart’s files', () => {
     );
   });
 
-  test('name only metrics that gateways, routers and registries have', () => {
-    const state = () => ({ revision: null, eligible: 0, leasesKnown: false });
-    const directory = { assign: () => [], state, polled: Promise.resolve(), stop: () => {} };
-    const registry = openMetrics(directory).register.getMetricsAsArray();
-    const known = new Set<string>([...Object.values(METRIC), ...registry.map((metric) => metric.name)]);
+  test('name only metrics that a role or the operator exports', async () => {
+    const known = await exportedMetrics();
     for (const path of ['files/alerts.yaml', 'files/dashboard.json', 'files/prometheus-adapter.yaml']) {
-      const named = read(path).matchAll(/\bpushcluster_[a-z_]+/g);
-      const unknown = [...named].map(([name]) => name.replace(/_bucket$/, '')).filter((name) => !known.has(name));
+      const named = [...read(path).matchAll(/\bpushcluster_[a-z_]+/g)].map(([name]) => name);
+      const unknown = named.filter((name) => !known.has(name) && !known.has(name.replace(/_bucket$/, '')));
       assert.deepEqual(unknown, [], path);
     }
   });
@@ -53,7 +58,45 @@ describe('the chart’s files', () => {
     });
     assert.equal(checked.status, 0, `${checked.stdout}${checked.stderr}`);
   });
+
+  test('have rules that fire when they shall', { skip: missingPart('promtool') ?? false }, () => {
+    const args = ['test', 'rules', join(CHART, 'alerts.test.yaml')];
+    const checked = spawnSync(requirePart('promtool'), args, { encoding: 'utf8' });
+    assert.equal(checked.status, 0, `${checked.stdout}${checked.stderr}`);
+  });
+
+  test('have a dashboard whose panels lie beside each other, each with an id of its own', () => {
+    const { panels } = JSON.parse(read('files/dashboard.json')) as {
+      panels: { id: number; title: string; gridPos: { x: number; y: number; w: number; h: number } }[];
+    };
+    assert.equal(new Set(panels.map((panel) => panel.id)).size, panels.length);
+    assert.equal(new Set(panels.map((panel) => panel.title)).size, panels.length);
+    const cells = panels.flatMap(({ gridPos: { x, y, w } }) => Array.from({ length: w }, (_, i) => `${x + i},${y}`));
+    assert.equal(new Set(cells).size, cells.length, 'no two share a place');
+    assert.ok(panels.every(({ gridPos: { x, w } }) => x + w <= 24));
+  });
 });
+
+/** Names of every metric that registry, gateway, router, drainer, upstream and operator have; nothing is read from them. */
+async function exportedMetrics(): Promise<ReadonlySet<string>> {
+  const gateway = openGatewayMetrics({} as Gateway);
+  gateway.stop();
+  const drainer = openDrainerMetrics();
+  drainer.show({} as DrainerSources);
+  const operator = openOperatorMetrics();
+  operator.observeDepth(() => 0);
+  const state = () => ({ revision: null, eligible: 0, leasesKnown: false });
+  const directory = { assign: () => [], state, polled: Promise.resolve(), stop: () => {} };
+  const registers = [
+    gateway.registry,
+    drainer.registry,
+    openRegistryMetrics(directory).register,
+    openRouterMetrics({ hints: {} } as RouterSources).register,
+    openUpstreamMetrics({} as UpstreamSources),
+  ];
+  const ofOperator = [...(await operator.render()).matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name!);
+  return new Set([...ofOperator, ...registers.flatMap((r) => r.getMetricsAsArray().map((metric) => metric.name))]);
+}
 
 describe('values', () => {
   /** Paths of a schema, down to where it lets anything in. */

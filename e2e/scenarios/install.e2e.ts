@@ -1,7 +1,9 @@
 // "I install it with helm, upgrade it, take it away, put it back under another name, or apply the plain manifests." Scenario 6 of the issue.
 // Begins on a cluster without operator and CRDs, and leaves the plainly installed operator for the scenarios that come after.
 import assert from 'node:assert/strict';
+import { globSync } from 'node:fs';
 import { before, describe, it } from 'node:test';
+import { repositoryFolder } from '../cluster/app-image.ts';
 import { getObject, kubectl, listObjects, tryKubectl } from '../cluster/kubectl.ts';
 import type { Pod } from '../cluster/kubectl.ts';
 import { waitFor } from '../cluster/wait.ts';
@@ -124,14 +126,15 @@ describe('installing PushCluster', { timeout: 400_000 }, () => {
     await timed('plain manifests applied, operator leads', async () => await prepareOperator());
   });
 
-  it('the production example passes the API server as strictly as it can look', async () => {
-    const production = readManifests('crds/examples/production.yaml');
-    const namespaces = [...new Set(production.flatMap(({ metadata }) => metadata.namespace ?? []))];
-    for (const name of namespaces) await makeNamespace(name);
-    const stdin = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: production });
-    const said = await kubectl(['apply', '--dry-run=server', '--validate=strict', '-f', '-'], { stdin });
-    assert.match(said, /pushcluster\S* created \(server dry run\)/);
-    for (const name of namespaces.filter((candidate) => candidate !== 'default')) await removeNamespace(name);
-    measured('production example', { 'objects accepted': production.length });
-  });
+  for (const path of globSync('crds/examples/*.yaml', { cwd: repositoryFolder }).toSorted())
+    it(`${path} passes the API server as strictly as it can look`, async () => {
+      const objects = readManifests(path);
+      const namespaces = [...new Set(objects.flatMap(({ metadata }) => metadata.namespace ?? []))];
+      for (const name of namespaces) await makeNamespace(name);
+      const stdin = JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+      const said = await kubectl(['apply', '--dry-run=server', '--validate=strict', '-f', '-'], { stdin });
+      assert.match(said, /pushcluster\S* created \(server dry run\)/);
+      for (const name of namespaces.filter((candidate) => candidate !== 'default')) await removeNamespace(name);
+      measured(path, { 'objects accepted': objects.length });
+    });
 });
