@@ -431,7 +431,7 @@ int main(int argc, char **argv) {
     /* Pings spread evenly over the interval. */
     int due = (int)((now - pinged) * count / (PING_SECONDS * 1000.0));
     for (int i = 0; i < due; i++, next_ping = (next_ping + 1) % count)
-      if (clients[next_ping].state == LIVE && !is_centrifuge) send_frame(&clients[next_ping], "{\"type\":\"ping\"}", 15);
+      if ((clients[next_ping].state == LIVE || clients[next_ping].state == SUBSCRIBING) && !is_centrifuge) send_frame(&clients[next_ping], "{\"type\":\"ping\"}", 15);
     if (due > 0) pinged += due * PING_SECONDS * 1000.0 / count;
   }
 }
