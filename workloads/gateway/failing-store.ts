@@ -6,6 +6,8 @@ export interface FailingStore {
   readonly store: Store;
   /** While it is away every operation rejects as a cut connection does. */
   away: boolean;
+  /** Operations that are done, and whose answers are lost. */
+  readonly lost: Set<string>;
   readonly calls: ReadonlyMap<string, number>;
   /** What operations go to from now on, as after a failover. */
   behind: Store;
@@ -14,7 +16,7 @@ export interface FailingStore {
 /** The same store with a switch, which counts what is asked. */
 export function aStoreThatFails(store: Store): FailingStore {
   const calls = new Map<string, number>();
-  const failing = { store, away: false, calls, behind: store };
+  const failing = { store, away: false, lost: new Set<string>(), calls, behind: store };
   failing.store = new Proxy(store, {
     get(_first, name) {
       const target = failing.behind;
@@ -23,7 +25,11 @@ export function aStoreThatFails(store: Store): FailingStore {
       return (...args: unknown[]): unknown => {
         calls.set(String(name), (calls.get(String(name)) ?? 0) + 1);
         if (failing.away) return Promise.reject(new StoreUnavailableError('the store is away'));
-        return Reflect.apply(member, target, args);
+        const answer: unknown = Reflect.apply(member, target, args);
+        if (!failing.lost.has(String(name))) return answer;
+        return Promise.resolve(answer).then(() => {
+          throw new StoreUnavailableError('the answer was lost');
+        });
       };
     },
   });

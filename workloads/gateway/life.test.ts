@@ -110,6 +110,25 @@ describe('the route check', () => {
     assert.equal((await client.end()).code, CLOSE.replaced.code);
     assert.equal((await world.store.device(APP, 'd' as DeviceId))?.route?.gateway, 'gateway-9');
   });
+  test('takes the generation that an opening of its own raised when its answer was lost, and closes nobody', async () => {
+    const failing = aStoreThatFails(world.store);
+    const gateway = await world.gateway({ positionCheckMs: 1000, leaseMs: 900 }, { store: failing.store });
+    const client = await gateway.connect({ token: await world.device('d') });
+    const { generation } = client.welcome();
+    failing.away = true;
+    await world.pass(3000);
+    assert.equal(await world.store.sweepRoutes(100), 1);
+    failing.lost.add('openSession'); // the route is opened again, and nobody hears that it was
+    failing.away = false;
+    await world.pass(1500);
+    failing.lost.clear();
+    await world.pass(3000);
+    const pong = await client.next('pong');
+    assert.equal(client.closed, null, 'the client that was there all the time is not told that another one is newer');
+    const info = await world.store.device(APP, 'd' as DeviceId);
+    assert.ok((info?.generation ?? 0) > generation);
+    assert.equal((await gateway.connect({ ticket: pong.ticket! })).closed, null, 'its ticket is the present one');
+  });
   test('closes with 4007 a session that the store no longer knows, which then comes back by its token', async () => {
     const failing = aStoreThatFails(world.store);
     const gateway = await world.gateway({ positionCheckMs: 1000, leaseMs: 3000 }, { store: failing.store });

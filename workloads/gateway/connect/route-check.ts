@@ -28,10 +28,29 @@ async function confirm(gateway: Gateway, connection: Connection, route: Route | 
   if (connection.phase !== 'live' || connection.session!.provisional) return;
   const { permission, generation } = connection.session!;
   const { app, device } = permission;
+  // Our own opening that got through though its answer was lost: nobody else of this device is here, so the route is this session's.
+  if (route !== null && route.bootId === gateway.bootId && route.generation > generation && isAlone(connection)) {
+    connection.session!.generation = route.generation;
+    handTicket(gateway, connection);
+    return;
+  }
   // By token or by ticket, that is not known here; a client that moved by itself no longer listens to this connection.
   if (route !== null && route.generation > generation)
     closeReplaced(gateway, { app, device, generation: route.generation, resumed: false });
   else if (route === null || route.bootId !== gateway.bootId) await reopen(gateway, connection);
+}
+
+/** The only connection of its device at this gateway, and none is being opened. */
+function isAlone(connection: Connection): boolean {
+  const { app, device } = connection.session!.permission;
+  const here = connection.gateway.directory.find(app);
+  return here?.devices.get(device) === connection && !here.opening.has(device);
+}
+
+/** The ticket that goes with a generation that was raised while the connection lives. */
+function handTicket(gateway: Gateway, connection: Connection): void {
+  const targets = gateway.targets.forResume();
+  connection.send({ type: 'pong', ticket: makeTicket(gateway, connection), targets });
 }
 
 /** Opens the session again under a new generation; the client is handed the ticket that goes with it. */
@@ -52,8 +71,7 @@ async function reopen(gateway: Gateway, connection: Connection): Promise<void> {
     connection.close('internal', 'route lost');
   } else if (connection.phase === 'live') {
     session.generation = opened.generation;
-    const targets = gateway.targets.forResume();
-    connection.send({ type: 'pong', ticket: makeTicket(gateway, connection), targets });
+    handTicket(gateway, connection);
   } else {
     gateway.departures.add({ app, device, generation: opened.generation, bootId: gateway.bootId });
   }
