@@ -25,6 +25,8 @@ export class WalkClient {
   readonly held = new Map<StreamName, Held>();
   /** What the application dealt with, in order, by stream. */
   readonly handled = new Map<StreamName, number[]>();
+  /** What it acked by position, over connections. */
+  readonly acked = new Map<StreamName, number>();
   readonly #failed = new Map<number, number>();
   readonly #random: Random;
   readonly #where: string;
@@ -118,6 +120,7 @@ export class WalkClient {
       if (ids.length > 0 && random(2) === 0)
         this.conn.send({ type: 'ack', positions: [], ids: ids.slice(0, 256).map((id) => ({ stream, id })) });
       else this.conn.send({ type: 'ack', positions: [{ stream, epoch, offset }] });
+      if (ids.length === 0) this.acked.set(stream, offset);
     }
   }
   /** Acks everything, by position. */
