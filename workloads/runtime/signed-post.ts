@@ -62,7 +62,9 @@ export function signatureOf(body: Uint8Array, keys: readonly SigningKey[], nowMs
 
 async function send(options: PosterOptions, post: SignedPost): Promise<PostAnswer> {
   const { clock, keys, allowPrivate } = options;
-  const url = new URL(post.url);
+  const url = URL.parse(post.url);
+  if (url === null || !/^https?:$/.test(url.protocol))
+    throw new PostError('address', `expected an http or https URL, got ${post.url.slice(0, 100)}`);
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   if (!allowPrivate && isIP(host) !== 0 && !isPublicAddress(host)) throw notAllowed(host);
   const { promise, resolve, reject } = Promise.withResolvers<PostAnswer>();
