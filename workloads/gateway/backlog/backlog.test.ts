@@ -323,4 +323,26 @@ describe('lanes that a client does not want now', () => {
     await turns();
     assert.deepEqual(client.unread, []);
   });
+
+  test('are followed up once pulled: what is not acked comes again, what is given up dies and the rest goes on', async () => {
+    const gateway = await world.gateway({ ackTimeoutMs: 1000 });
+    const token = await world.device('d');
+    await fill('d', 4, 'low');
+    const client = await gateway.connect({ token, lanes: ['high'] });
+    client.send({ type: 'pull', id: 1, stream: '@low', max: 3 });
+    assert.deepEqual(await gets(client, 3), ['@low 1', '@low 2', '@low 3']);
+    await client.next('pulled');
+    await world.pass(1200);
+    assert.deepEqual(await gets(client, 3), ['@low 1', '@low 2', '@low 3']);
+    client.nack('@low', 1, { final: 'dead' });
+    assert.deepEqual(await gets(client, 2), ['@low 2', '@low 3']);
+    client.nack('@low', 2);
+    assert.deepEqual(await gets(client, 2), ['@low 2', '@low 3']);
+    client.ack('@low', 3);
+    await turns();
+    assert.deepEqual(client.unread, [], 'what was not pulled stays');
+    assert.equal((await gateway.state()).unacked, 0);
+    const { acked, dead } = await world.store.ledger(APP);
+    assert.deepEqual([acked, dead, await world.store.countWaiting(APP)], [2, 1, 1]);
+  });
 });

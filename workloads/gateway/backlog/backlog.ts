@@ -81,7 +81,7 @@ export class Backlog {
     const backlog = (connection.session!.backlog ??= new SessionBacklog(connection, null));
     const wasFeeding = backlog.isFeeding;
     backlog.hold(cursor, reason);
-    cursor.reading = reason === 'parked';
+    cursor.parked = reason === 'parked';
     this.#count(wasFeeding, backlog);
   }
 
@@ -194,7 +194,7 @@ export class Backlog {
     backlog.asking.delete(cursor);
     const reason = isLive(connection) && connection.session!.backlog === backlog ? backlog.reasonOf(cursor) : null;
     if (reason === null) return null;
-    cursor.reading = reason === 'parked';
+    cursor.reading = false;
     if (later !== null || answer.kind !== 'page') return later;
     const { outcome } = answer;
     // A head that only a hint told, before we asked, and that the store does not have, is gone.

@@ -67,7 +67,7 @@ export function enliven(gateway: Gateway, connection: Connection, opened: readon
   }
   for (const { cursor, page, hold } of opened) {
     if (connection.session?.find(cursor.name) !== cursor) continue; // unsubscribed meanwhile
-    cursor.reading = hold === 'parked';
+    cursor.reading = false;
     if (cursor.stream instanceof Channel) cursor.stream.join(cursor, connection);
     const outcome = page === null || hold !== undefined ? 'all' : writePage(gateway, connection, cursor, page);
     if (outcome === 'more' || (outcome === 'all' && isBehind(cursor))) gateway.reader.want(connection, cursor, 'now');

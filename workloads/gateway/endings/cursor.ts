@@ -67,6 +67,8 @@ export class Cursor {
   attemptsSaved = 0;
   /** It waits for a read or a dead letter, or one is under way: hints wait for its outcome. */
   reading = false;
+  /** A lane that the client does not want now: only what it pulls is written, and is followed up like anything else. */
+  parked = false;
   /** Topics: what the store's row has of `acked`. */
   saved = 0;
   /** Topics: the store's row is to be written though nothing moved, since it has none of this epoch. */
@@ -93,7 +95,7 @@ export function decideHint(
   hint: { readonly epoch: Epoch | null; readonly offset: number; readonly prev: number },
   windowMax: number,
 ): HintDecision {
-  if (cursor.reading) return 'wait';
+  if (cursor.reading || cursor.parked) return 'wait';
   if (hint.epoch !== cursor.epoch) {
     if (cursor.epoch !== null || hint.prev !== 0) return 'read';
     return windowMax > 0 ? 'deliver' : 'wait';
