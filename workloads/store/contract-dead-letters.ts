@@ -155,6 +155,11 @@ function keptContract(subject: StoreSubject): void {
       assert.equal((await all(store, { state: 'dead' })).length, 8);
       assert.deepEqual([await store.countDeadLetters(APP), await store.countDeadLetters('other' as AppId)], [9, 0]);
       assert.deepEqual(await all(store, { device: 'nobody' }), []);
+      // Cursors come from whoever asks: one that is none of ours begins anew.
+      for (const cursor of ['nonsense', '-1', '1e999', '0x1', 'NaN', Buffer.from('0 0 other').toString('base64')]) {
+        assert.equal((await store.deadLetters(APP, { cursor, limit: 500 })).letters.length, 9, cursor);
+        assert.deepEqual((await store.deadLetters('other' as AppId, { cursor, limit: 500 })).letters, [], cursor);
+      }
     }));
 }
 

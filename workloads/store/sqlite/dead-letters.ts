@@ -82,7 +82,7 @@ export class SqliteDeadLetters {
 
   /** A page ends early when its records are larger than one read. */
   page(app: AppId, page: LetterPage): { letters: DeadLetter[]; next: string | null } {
-    const after = page.cursor === null ? 0 : Number(page.cursor);
+    const after = /^\d{1,15}$/.test(page.cursor ?? '') ? Number(page.cursor) : 0; // one that is none of ours begins anew
     const state = page.state ?? null;
     const rows =
       page.device === undefined
