@@ -64,7 +64,7 @@ class RunningRouter implements RunningRole {
     if (linkHost !== '') this.#links = await this.#listenForRouters();
     const address = this.#links === null ? null : `${linkHost}:${this.#links.port}`;
     await this.#parts.openPeers(address).start();
-    api.journal?.start();
+    await api.journal?.start();
     this.#http = await startHttpServer({
       bind,
       port: httpPort,

@@ -190,6 +190,19 @@ describe('R13: while the store is away', () => {
     assert.deepEqual(await textsOf(deviceStream('phone-1')), ['d-0', 'd-1', 'd-2', 'd-3', 'd-4']);
   });
 
+  test('what the next one takes goes behind what is left, also when the store is back before it starts', async (t) => {
+    const { store, role, push, away, back, bus, textsOf } = await aWorld(t);
+    away();
+    const told = Array.from({ length: 400 }, (_, i) => `d-${i}`);
+    for (const text of told) await push({ target: { device: 'phone-1' }, text });
+    await role.stop();
+    back();
+    const next = await aRouter(t, { store, bus });
+    assert.equal((await next.push({ target: { device: 'phone-1' }, text: 'newer' })).status, 202);
+    while ((await bus.lag(JOURNAL_GROUP, BUS_TOPICS.journal)) > 0) await new Promise(setImmediate);
+    assert.deepEqual(await textsOf(deviceStream('phone-1')), [...told, 'newer']);
+  });
+
   test('what can never be stored is set aside and counted, and holds nothing up', async (t) => {
     const { push, away, back, drained, textsOf, bus, metric } = await aWorld(t);
     away();

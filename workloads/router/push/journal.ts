@@ -40,6 +40,8 @@ const REPLAY_MAX = 100;
 /** Pushes that wait for the bus; at 64 KiB each the worst 320 MiB, at 1 KB 5 MiB. */
 const WAITING_MAX = 5000;
 const RECORDS_PER_PUBLISH = 500;
+/** A router that starts waits no longer to know whether something is in the journal. */
+const LEFT_MS = 2000;
 const BACKOFF_START_MS = 500;
 const BACKOFF_MAX_MS = 30_000;
 
@@ -70,9 +72,27 @@ export class Journal {
     this.#options = options;
   }
 
-  /** Reads the journal from now on; what a router before this one left is stored too. */
-  start(): void {
+  /**
+   * Reads the journal from now on. What is in it still, by a router before this one or another, is stored first: until then pushes go behind
+   * it. Resolves when that is known, or could not be found out in time.
+   */
+  async start(): Promise<void> {
+    const { clock } = this.#options;
+    const late = Promise.withResolvers<void>();
+    const cancel = clock.after(LEFT_MS, () => late.resolve());
+    await Promise.race([this.#lookForLeft(), late.promise]);
+    cancel();
     void this.#consume();
+  }
+
+  async #lookForLeft(): Promise<void> {
+    const { bus, log } = this.#options;
+    try {
+      const left = await bus.lag(JOURNAL_GROUP, BUS_TOPICS.journal);
+      if (left > 0) this.#need({ left }, 'the journal is not empty: durable pushes go behind it');
+    } catch (error) {
+      log.debug({ problem: String(error) }, 'journal: whether anything is left is unknown');
+    }
   }
 
   /** Whether pushes are to go by the journal. */
@@ -88,10 +108,13 @@ export class Journal {
 
   /** An operation of the store failed. */
   storeFailed(): void {
+    this.#need({}, 'the store is away: durable pushes are journalled');
+  }
+  #need(fields: Readonly<Record<string, unknown>>, why: string): void {
     if (this.#needed || this.#stopped) return;
     this.#needed = true;
     const { clock, log } = this.#options;
-    log.warn({}, 'the store is away: durable pushes are journalled');
+    log.warn(fields, why);
     this.#cancelTick = clock.every(JOURNAL_CHECK_MS, () => void this.#check());
   }
 
