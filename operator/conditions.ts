@@ -40,10 +40,13 @@ export function refusedConditions(
   nowMs: number,
 ): readonly Condition[] {
   const message = problems.join('; ');
-  const kept = (resource.status?.conditions ?? []).filter((c) => !['Refused', 'Ready', 'Progressing'].includes(c.type));
+  const kept = (resource.status?.conditions ?? []).filter(
+    (c) => !['Refused', 'Ready', 'Progressing', 'Degraded'].includes(c.type),
+  );
   const facts = {
     Ready: yesNo(false, 'Refused', 'The manifest is refused; what runs is left as it is'),
     Progressing: yesNo(false, 'Refused', 'Nothing is done until the manifest is put right'),
+    Degraded: yesNo(true, 'InvalidSpec', message),
     Refused: yesNo(true, 'InvalidSpec', message),
   };
   return [...stamp(facts, resource, nowMs), ...kept];

@@ -163,6 +163,8 @@ describe('describeRefusal', () => {
       ['True', 'a: wrong; b: wrong', 3],
     );
     assert.equal(new Set(refused.conditions?.map((c) => c.type)).size, refused.conditions?.length);
+    const degraded = refused.conditions?.find((c) => c.type === 'Degraded');
+    assert.equal(degraded?.reason, 'InvalidSpec', 'the column HEALTH does not say Healthy');
   });
 });
 

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { TestBroker } from '../../workloads/bus/kafka/test-broker.ts';
+import { kubectl } from '../cluster/kubectl.ts';
 import { signalPod } from '../cluster/processes.ts';
 import { waitFor } from '../cluster/wait.ts';
 import { assertLedgerExact, businessOf } from '../world/business.ts';
@@ -71,6 +72,7 @@ describe('outages', { timeout: 400_000 }, () => {
       const sinceMs = Date.now();
       await signalPod({ namespace, pod: OWN_REDIS_POD }, 'SIGSTOP');
       await waitForCluster(stage, 'the store away', saysOf('StoreReachable', 'False'), 60_000);
+      assert.match(await kubectl(['get', 'pushcluster', name, '-n', namespace]), /HEALTH[^]*StoreAway/);
       await traffic.whenAccepted(200);
       const business = businessOf(stage);
       const journalled = await business.call<{ state: string }>('POST', '/v1/messages', {
@@ -80,6 +82,11 @@ describe('outages', { timeout: 400_000 }, () => {
       assert.equal(journalled.state, 'journalled');
       await signalPod({ namespace, pod: OWN_REDIS_POD }, 'SIGCONT');
       await waitForCluster(stage, 'the store back', saysOf('StoreReachable', 'True'), 60_000);
+      const bothTold = async (): Promise<boolean> => {
+        const events = await kubectl(['get', 'events', '-n', namespace]);
+        return events.includes('StoreAway') && events.includes('StoreBack');
+      };
+      await waitFor('events of both', bothTold, { timeoutMs: 10_000 });
       await outage('Redis stopped for some seconds', sinceMs);
       assert.ok(traffic.longestSilenceMs(sinceMs) < SILENCE_MS_MAX);
       await traffic.whenAccepted(200);

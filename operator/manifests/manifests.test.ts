@@ -1,5 +1,7 @@
 // Facts about the children, one by one: what a pod may do and see, what selects what, what is left to others.
 import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { drainerSettings } from '../../workloads/settings/drainer.ts';
 import { gatewaySettings } from '../../workloads/settings/gateway.ts';
@@ -60,6 +62,7 @@ const specOf = (object: KubeObject): Workload => object['spec'] as Workload;
 const podOf = (object: KubeObject): PodSpec => specOf(object).template.spec;
 const mainOf = (object: KubeObject): Container => podOf(object).containers[0]!;
 const cluster = aCluster();
+const REPOSITORY = join(import.meta.dirname, '..', '..');
 const roles: readonly (readonly [string, (c: Cluster) => KubeObject])[] = [
   ['gateway', (c) => gatewaySet(c, 2)],
   ['registry', registryDeployment],
@@ -304,6 +307,20 @@ describe('the rest', () => {
     assert.deepEqual(peers(gateway), ['router', 'drainer', 'gateway']);
     assert.deepEqual(peers(router), ['router', 'upstream']);
     assert.equal(networkPolicies(aCluster({ store: { redis: { addresses: ['a:1'] } } })).length, 2);
+  });
+
+  it('links may come from every role that opens links in its code, and from no other', () => {
+    const openers = globSync('workloads/*/**/*.ts', { cwd: REPOSITORY })
+      .filter((path) => /^workloads\/(gateway|registry|router|drainer|upstream)\//.test(path))
+      .filter((path) => !/(test|fixtures|walk)/.test(path))
+      .filter((path) => readFileSync(join(REPOSITORY, path), 'utf8').includes("link/client.ts'"))
+      .map((path) => path.split('/')[1]!);
+    const letIn = networkPolicies(cluster).flatMap((policy) =>
+      [...JSON.stringify(policy['spec']).matchAll(/"podSelector":\{"matchLabels":\{[^}]*component":"([a-z]+)"/g)]
+        .slice(1)
+        .map((match) => match[1]!),
+    );
+    assert.deepEqual([...new Set(letIn)].sort(), [...new Set(openers)].sort());
   });
 
   it('the evaluation Redis has every write on disk before its answer and evicts nothing', () => {
