@@ -134,6 +134,21 @@ test('with several PushApps the first one can be pushed to at once', async () =>
   await embedded.stop();
 });
 
+test('a memory limit of one pod does not hold back the process that has them all', async () => {
+  const limit = 'resources: {limits: {memory: 1Mi}}';
+  const limited = MANIFEST.replace('{replicas: 2}', `{replicas: 2, ${limit}}`).replace(
+    'router: {replicas: 1}',
+    `router: {replicas: 1, ${limit}}`,
+  );
+  const embedded = await openReady(null, limited);
+  const crowd = await openCrowd(embedded, 1, 'news');
+  await assertExact(crowd, [await publish(embedded, { device: 'device-0' }, ['device-0'])]);
+  const degraded = (await embedded.status())?.conditions.find((condition) => condition.type === 'Degraded');
+  assert.equal(degraded?.reason, 'Healthy');
+  await closeCrowd(crowd);
+  await embedded.stop();
+});
+
 test('with a data folder messages and keys survive a restart', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'pushcluster-test-'));
   const first = await openReady(dir);
