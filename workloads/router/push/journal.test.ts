@@ -12,7 +12,7 @@ import type { Store, StreamRef } from '../../store/port.ts';
 import { SHOP, aDevice, aGateway, aRouter, aStore } from '../fixtures.ts';
 import { InvalidEntryError, decodeEntry, encodeEntry, isJournallable } from './journal-entry.ts';
 import { JOURNAL_GROUP } from './journal.ts';
-import { keyedId, KEYED_ID_MS } from './keyed-id.ts';
+import { keyedId, KEYED_ID_MS, KEYED_IDS_MAX, KeyedIds } from './keyed-id.ts';
 import { parsePush } from '../api/request.ts';
 
 const deviceStream = (device: string): StreamRef => ({
@@ -287,6 +287,21 @@ test('an entry that says less or other than a push is none, whichever field it i
       const bad = JSON.stringify({ ...entry, push: { ...entry.push, [field]: value } });
       assert.throws(() => decodeEntry(Buffer.from(bad)), InvalidEntryError, `${field}: ${JSON.stringify(value)}`);
     }
+});
+
+test('a keyed push that comes again across the border of ten minutes has its id, for ten minutes, where it was journalled', () => {
+  const ids = new KeyedIds();
+  const at = (nowMs: number) => ids.of(SHOP, 'k', { fingerprint: 'f', nowMs });
+  const border = Math.ceil(1_800_000_000_000 / KEYED_ID_MS) * KEYED_ID_MS;
+  const id = at(border - 10);
+  assert.notEqual(at(border + 10), id, 'what the store has, it knows by the key');
+  ids.remember(id, border - 10);
+  assert.deepEqual([at(border + 10), at(border + KEYED_ID_MS - 11)], [id, id]);
+  assert.notEqual(at(border + KEYED_ID_MS - 10), id);
+  assert.notEqual(ids.of(SHOP, 'k', { fingerprint: 'g', nowMs: border + 10 }), id);
+  for (let i = 0; i < KEYED_IDS_MAX; i++)
+    ids.remember(ids.of(SHOP, `${i}`, { fingerprint: 'f', nowMs: border }), border);
+  assert.notEqual(at(border + 10), id, 'the oldest is forgotten');
 });
 
 test('the id of a keyed push is the same for ten minutes and differs by key, app and request', () => {

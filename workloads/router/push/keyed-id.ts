@@ -16,3 +16,34 @@ export function keyedId(
   const digest = hash('sha256', JSON.stringify([app, key, at.fingerprint]), 'buffer');
   return messageIdAt(Math.floor(at.nowMs / KEYED_ID_MS) * KEYED_ID_MS, digest);
 }
+
+/** Ids remembered, about 200 bytes each. */
+export const KEYED_IDS_MAX = 10_000;
+
+/** What was journalled here: a repeat that comes to the same router across the border of ten minutes has its id all the same. */
+export class KeyedIds {
+  /** By what an id has of the request; the oldest go first. */
+  readonly #journalled = new Map<string, { readonly id: MessageId; readonly atMs: number }>();
+
+  /** The id of a push with a key. */
+  of(app: AppId, key: string, at: { readonly fingerprint: string; readonly nowMs: number }): MessageId {
+    const id = keyedId(app, key, at);
+    const known = this.#journalled.get(requestOf(id));
+    return known !== undefined && at.nowMs - known.atMs < KEYED_ID_MS ? known.id : id;
+  }
+
+  /** The bus has it. */
+  remember(id: MessageId, atMs: number): void {
+    const name = requestOf(id);
+    if (this.#journalled.has(name)) return;
+    this.#journalled.set(name, { id, atMs });
+    if (this.#journalled.size <= KEYED_IDS_MAX) return;
+    const [oldest] = this.#journalled.keys();
+    this.#journalled.delete(oldest!);
+  }
+}
+
+/** An id without its time. */
+function requestOf(id: MessageId): string {
+  return id.slice(10);
+}

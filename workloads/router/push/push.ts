@@ -24,7 +24,7 @@ import { compose } from './compose.ts';
 import type { Outgoing } from './compose.ts';
 import type { DeviceSender } from './devices.ts';
 import { KnownAccounts } from './known-accounts.ts';
-import { keyedId } from './keyed-id.ts';
+import { KeyedIds } from './keyed-id.ts';
 import { acceptList, resumeList } from './list.ts';
 import { sendLive } from './live.ts';
 import { groupAccounts, requireDevices } from './recipients.ts';
@@ -89,6 +89,7 @@ export function openPusher(options: PusherOptions): Pusher {
 
 /** The store, or the journal while it is away (R13). */
 class FailOpen {
+  readonly #keyedIds = new KeyedIds();
   readonly #options: PusherOptions;
   readonly #path: DurablePath;
   constructor(options: PusherOptions, path: DurablePath) {
@@ -100,8 +101,8 @@ class FailOpen {
     const { journal, newId, nowMs } = this.#options;
     if (!isJournallable(push)) return await this.#path.push(app, push, { id: newId(), atMs: null });
     const atMs = nowMs();
-    const id =
-      push.key === null ? newId() : keyedId(app.name, push.key, { fingerprint: push.fingerprint, nowMs: atMs });
+    const { key, fingerprint } = push;
+    const id = key === null ? newId() : this.#keyedIds.of(app.name, key, { fingerprint, nowMs: atMs });
     const entry = { app: app.name, id, atMs, push };
     if (journal?.isNeeded === true && (await journal.takes())) {
       const accepted = await this.#journalled(app, entry, journal);
@@ -127,6 +128,7 @@ class FailOpen {
       throw error;
     }
     const { id, push, atMs } = entry;
+    if (push.key !== null) this.#keyedIds.remember(id, atMs);
     // With its body: a client that asks for one later would ask a stream that has it not yet.
     const out = compose(app, { ...push, deliver: { ...push.deliver, idOnly: false } }, id, atMs);
     const record = markJournalled(out.record);
