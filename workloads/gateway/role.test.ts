@@ -75,7 +75,7 @@ describe('a gateway', () => {
     assert.deepEqual(bodies(await client.nextMessages(3)), [1, 2, 3]);
   });
 
-  test('finds the last hint that was lost by the position check', async () => {
+  test('R1: finds the last hint that was lost by the position check', async () => {
     const client = await gateway.connect({ token: await world.device('d5') });
     await world.appendTo('d5', 'last');
     await world.pass(26_000 * 1.3);

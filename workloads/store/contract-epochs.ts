@@ -64,7 +64,7 @@ function crashContract(subject: StoreSubject): void {
 }
 
 function fallBackContract(subject: StoreSubject): void {
-  test('a store that lost its tail opens a new epoch on the next append, and says ahead to who saw the tail', () =>
+  test('R3: a store that lost its tail opens a new epoch on the next append, and says ahead to who saw the tail', () =>
     withStore(subject, {}, async (under) => {
       await register(under.store, 'd1');
       const { epoch: old } = appended((await appendAll(under.store, lane('d1'), ['a', 'b']))[0]);

@@ -52,7 +52,7 @@ export function leasesContract(subject: StoreSubject): void {
       assert.equal(await store.renewLease(aLease({ bootId: 'boot-b' }), 60_000), 'void');
     }));
 
-  test('a sweep removes the routes of lives without a lease, a bounded number at a time, and no others', () =>
+  test('R7: a sweep removes the routes of lives without a lease, a bounded number at a time, and no others', () =>
     withStore(subject, {}, async ({ store, advance }) => {
       const names = Array.from({ length: 30 }, (_, i) => `d${i}`);
       await Promise.all(names.map((name) => register(store, name, { account: `a-${name}` })));

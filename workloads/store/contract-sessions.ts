@@ -149,7 +149,7 @@ function openContract(subject: StoreSubject): void {
 }
 
 function routesContract(subject: StoreSubject): void {
-  test('closing removes the route only of the same life and generation', () =>
+  test('R7: closing removes the route only of the same life and generation', () =>
     withStore(subject, {}, async ({ store }) => {
       await register(store, 'd1');
       const old = opened(await store.openSession(anOpenSession('d1')));
@@ -170,7 +170,7 @@ function routesContract(subject: StoreSubject): void {
       assert.equal((await store.device(APP, device('d1')))!.generation, generation);
     }));
 
-  test('the counts of routes equal the routes, through opens, moves and closes', () =>
+  test('R7: the counts of routes equal the routes, through opens, moves and closes', () =>
     withStore(subject, {}, async ({ store }) => {
       const names = Array.from({ length: 60 }, (_, i) => `d${i}`);
       await Promise.all(names.map((name) => register(store, name, { account: `a-${name}` })));
