@@ -42,9 +42,9 @@ export const LEVEL_START: LevelState = { level: 0, overSinceMs: null, calmSinceM
 
 /**
  * The worst of the four: 1 is at its limit, and beyond it each grows as steeply as it is dangerous. The loop may be four times as late as
- * its limit before hints wait; memory only three tenths beyond, since there the process ends.
+ * its limit before hints wait; memory only a seventh beyond: the operator sets its limit at 80 % of the container's, where the process ends.
  */
-const STEEPNESS = { lag: 1, outbox: 2, bandwidth: 4, memory: 10 } as const;
+const STEEPNESS = { lag: 1, outbox: 2, bandwidth: 4, memory: 20 } as const;
 
 export function pressureOf(load: Load, limits: LoadLimits): number {
   return Math.max(
