@@ -34,11 +34,13 @@ export async function push100k(
   const loads: Load[] = [];
   try {
     await startLoads(stage, recipients, loads);
-    const small = await push(stage, loads, Math.min(1000, recipients), options.textBytes);
+    await push(stage, loads, Math.min(1000, recipients), options.textBytes);
+    const first = await push(stage, loads, recipients, options.textBytes);
     const figures = await push(stage, loads, recipients, options.textBytes);
     return {
       ...figures,
-      afterAFirstPushOf: { recipients: Math.min(1000, recipients), acceptedMs: small['acceptedMs'] },
+      // The first message of a lane is read from the store by each gateway (R8), which costs a read for each device.
+      firstMessageOfEachDevice: first,
       class: 'durable',
       inFlight: 'one request',
       bodyBytes: options.textBytes,
