@@ -313,3 +313,22 @@ test('R9: a delivery of a topic that dies is kept first, then the cursor moves o
   const { accepted, acked, dead } = await world.store.ledger(APP);
   assert.deepEqual([accepted, acked, dead, await world.store.countWaiting(APP)], [2, 1, 1, 0]);
 });
+
+test('R4: a topic’s message that died above the lowest one stays ended while those before it are written again', async () => {
+  const gateway = await world.gateway({ ackTimeoutMs: 1000 });
+  const router = await gateway.router();
+  const client = await gateway.connect({ token: await world.device('d') });
+  client.subscribe(1, 'news');
+  await client.next('subscribed');
+  for (const n of [1, 2, 3]) await router.toTopic('news', await world.publish('news', n));
+  await client.next('stream');
+  await client.nextMessages(3);
+  client.nack('news', 2, { final: 'dead', reason: 'never' });
+  assert.deepEqual(bodies(await client.nextMessages(1)), [3]);
+  await untilMessage(client, 2000);
+  assert.deepEqual(bodies(await client.nextMessages(2)), [1, 3], 'the topic has 2 still, this client is done with it');
+  client.ack('news', 3);
+  await turns();
+  assert.equal(await unacked(gateway), 0);
+  assert.equal((await letters()).length, 1);
+});
