@@ -2,7 +2,8 @@
 // in the order of each stream, by whichever router reads the journal. From the first failure of the store until all of the journal is
 // stored, pushes go by the journal, so that a newer one does not overtake those that wait in it. push.ts asks; role.ts starts it.
 import { BUS_TOPICS, BusFullError, BusUnavailableError } from '../../bus/port.ts';
-import type { Bus, BusConsumer, BusRecord, ReceivedRecord } from '../../bus/port.ts';
+import type { Bus, BusRecord, ReceivedRecord } from '../../bus/port.ts';
+import { StandingConsumer } from '../../bus/standing-consumer.ts';
 import { RefusedError } from '../../protocol/codes.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
@@ -42,8 +43,6 @@ const WAITING_MAX = 5000;
 const RECORDS_PER_PUBLISH = 500;
 /** A router that starts waits no longer to know whether something is in the journal. */
 const LEFT_MS = 2000;
-const BACKOFF_START_MS = 500;
-const BACKOFF_MAX_MS = 30_000;
 
 interface Waiting {
   readonly record: BusRecord;
@@ -53,8 +52,7 @@ interface Waiting {
 
 export class Journal {
   readonly #options: JournalOptions;
-  #consumer: BusConsumer | null = null;
-  #cancelRetry = (): void => {};
+  readonly #consumer: StandingConsumer;
   #cancelTick = (): void => {};
   #cancelClosing = (): void => {};
   #needed = false;
@@ -63,13 +61,26 @@ export class Journal {
   #notBeforeMs = 0;
   #held: ((journal: boolean) => void)[] = [];
   #checking = false;
-  #failures = 0;
   #stopped = false;
   #waiting: Waiting[] = [];
   #publishing = false;
 
   constructor(options: JournalOptions) {
     this.#options = options;
+    const { bus, clock, log, random } = options;
+    this.#consumer = new StandingConsumer({
+      bus,
+      consume: {
+        topics: [BUS_TOPICS.journal],
+        group: JOURNAL_GROUP,
+        from: 'oldest',
+        handler: (batch) => this.#replayAll(batch),
+      },
+      clock,
+      log,
+      random,
+      refused: 'the journal is not read',
+    });
   }
 
   /**
@@ -82,7 +93,7 @@ export class Journal {
     const cancel = clock.after(LEFT_MS, () => late.resolve());
     await Promise.race([this.#lookForLeft(), late.promise]);
     cancel();
-    void this.#consume();
+    this.#consumer.start();
   }
 
   async #lookForLeft(): Promise<void> {
@@ -134,8 +145,7 @@ export class Journal {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#end();
-    this.#cancelRetry();
-    await this.#consumer?.stop();
+    await this.#consumer.stop();
   }
 
   /** One publish at a time, or two pushes of one sender to one stream could change places on their way; each takes all that waits. */
@@ -198,28 +208,6 @@ export class Journal {
     this.#held = [];
     this.#closingMs = null;
     held.forEach((go) => go(journal));
-  }
-
-  async #consume(): Promise<void> {
-    const { bus, log, clock, random } = this.#options;
-    try {
-      const consumer = await bus.consume({
-        topics: [BUS_TOPICS.journal],
-        group: JOURNAL_GROUP,
-        from: 'oldest',
-        handler: (batch) => this.#replayAll(batch),
-      });
-      this.#failures = 0;
-      if (this.#stopped) await consumer.stop();
-      else this.#consumer = consumer;
-    } catch (error) {
-      if (this.#stopped) return;
-      const waitMs = Math.ceil(
-        random() * Math.min(BACKOFF_MAX_MS, BACKOFF_START_MS * 2 ** Math.min(this.#failures++, 10)),
-      );
-      log.warn({ waitMs, problem: String(error) }, 'the journal is not read, again later');
-      this.#cancelRetry = clock.after(waitMs, () => void this.#consume());
-    }
   }
 
   /** A batch counts as done once all of it is stored or set aside; a store that is away has it come again. */
