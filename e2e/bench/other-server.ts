@@ -7,7 +7,7 @@ import { Agent, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BatchSender } from './batches.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../../workloads/runtime/free-port.ts';
 import { startProcess } from './processes.ts';
 
 export interface OtherServer {

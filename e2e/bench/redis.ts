@@ -9,7 +9,7 @@ import { systemClock } from '../../workloads/runtime/clock.ts';
 import { silentLog } from '../../workloads/runtime/log.ts';
 import type { Store } from '../../workloads/store/port.ts';
 import { openRedisStore } from '../../workloads/store/redis/redis-store.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../../workloads/runtime/free-port.ts';
 import { startProcess } from './processes.ts';
 import { cpuSeconds } from './usage.ts';
 

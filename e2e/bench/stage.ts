@@ -12,7 +12,7 @@ import type { RoutingDocument } from '../../workloads/protocol/routing.ts';
 import { aManualClock } from '../../workloads/runtime/clock.ts';
 import { generateKeyFiles, openKeys, signToken } from '../../workloads/runtime/credentials.ts';
 import { silentLog } from '../../workloads/runtime/log.ts';
-import { freePort } from './free-port.ts';
+import { freePort } from '../../workloads/runtime/free-port.ts';
 import { startProcess } from './processes.ts';
 import type { StartedProcess } from './processes.ts';
 import { cpuSeconds } from './usage.ts';

@@ -6,7 +6,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { openAt, untilReachable, wait } from './contract-setup.ts';
 import { openRedisStore } from './redis-store.ts';
-import { freePort, redisMissing, startSentinel, TestRedis, VOLATILE } from './test-server.ts';
+import { redisMissing, startSentinel, TestRedis, VOLATILE } from './test-server.ts';
 import {
   anAck,
   anAppend,
@@ -21,6 +21,7 @@ import {
 } from '../contract-subject.ts';
 import { StoreUnavailableError } from '../port.ts';
 import { systemClock } from '../../runtime/clock.ts';
+import { freePort } from '../../runtime/free-port.ts';
 import { silentLog } from '../../runtime/log.ts';
 
 /** A TCP proxy that can cut connections before the next reply gets through, and remembers what was sent. */

@@ -1,12 +1,13 @@
-// A port of loopback that nobody listens on now, for programs that cannot pick one by themselves.
+// For tests and benches: programs that cannot pick a port by themselves.
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-export function freePort(): Promise<number> {
+/** A port of `host` that was free a moment ago. */
+export function freePort(host = '127.0.0.1'): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
+    server.listen(0, host, () => {
       const { port } = server.address() as AddressInfo;
       server.close(() => resolve(port));
     });
