@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { isReady, openEmbedded } from '../../workloads/embedded/embedded.ts';
 import type { Embedded } from '../../workloads/embedded/embedded.ts';
+import { until } from '../../workloads/embedded/crowd.ts';
 import { readManifest } from '../../workloads/embedded/manifest.ts';
 import { systemClock } from '../../workloads/runtime/clock.ts';
 import { silentLog } from '../../workloads/runtime/log.ts';
@@ -45,14 +46,7 @@ spec:
 `;
 const ENV = { PUSHCLUSTER_ACK_TIMEOUT_MS: '1000', PUSHCLUSTER_STOP_GRACE_MS: '500' };
 const DEVICES = 12;
-
-async function until(label: string, look: () => boolean | Promise<boolean>): Promise<void> {
-  const endMs = performance.now() + 30_000;
-  while (!(await look())) {
-    assert.ok(performance.now() < endMs, `${label}: not within 30 s`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+const PATIENCE_MS = 30_000;
 
 /** One fleet, its publishers' logs, and the reckoning. */
 class World {
@@ -80,7 +74,7 @@ class World {
       ...this.devices,
       ...more,
     });
-    await until('every client is live', () => isFleetReady(this.fleet.counts()));
+    await until('every client is live', () => isFleetReady(this.fleet.counts()), PATIENCE_MS);
     return this.fleet;
   }
   logFile(): string {
@@ -98,7 +92,7 @@ class World {
     assert.equal(accepted, options.count, lastProblem ?? '');
   }
   async compared(owed: number, more: Partial<Parameters<typeof compareLogs>[0]> = {}): Promise<Comparison> {
-    await until(`${owed} are dealt with`, () => this.fleet.counts().received >= owed).catch(() => {}); // what is missing is named below
+    await until(`${owed} are dealt with`, () => this.fleet.counts().received >= owed, PATIENCE_MS).catch(() => {}); // what is missing is named below
     this.fleet.flush();
     return compareLogs({ clients: join(this.folder, 'logs'), publishers: this.publishers, ...more });
   }
@@ -129,7 +123,7 @@ describe('a fleet against a whole cluster', () => {
       activeMs: 50,
       env: ENV,
     });
-    await until('the cluster is Ready', async () => isReady(await embedded.status()));
+    await until('the cluster is Ready', async () => isReady(await embedded.status()), PATIENCE_MS);
   });
   after(async () => {
     await embedded.stop();
@@ -172,7 +166,7 @@ describe('a fleet against a whole cluster', () => {
         poisonEvery: 10,
         message: { deliver: { attemptsMax: 2 } },
       });
-      await until('six dead letters', async () => (await deadLetters(embedded, one.prefix)).length === 6);
+      await until('six dead letters', async () => (await deadLetters(embedded, one.prefix)).length === 6, PATIENCE_MS);
       const dead = await deadLetters(embedded, one.prefix);
       assert.deepEqual(new Set(dead.map(({ state }) => state)), new Set([poison === 'person' ? 'held' : 'dead']));
       const compared = await one.compared(54, { dead });
@@ -267,7 +261,11 @@ describe('a fleet against a whole cluster', () => {
     const { taken, failed } = await saying;
     assert.ok(taken + failed === 300 && taken > 200, `${taken} taken, ${failed} failed`);
     const stored = (): readonly HandledUpstream[] => storedIn(join(dataDir, 'upstream.sqlite'));
-    await until('what was taken is stored', () => compareUpstream(readUpstreamLog(log), stored()).lost.length === 0);
+    await until(
+      'what was taken is stored',
+      () => compareUpstream(readUpstreamLog(log), stored()).lost.length === 0,
+      PATIENCE_MS,
+    );
     const { doubled, outOfOrder, strangers } = compareUpstream(readUpstreamLog(log), stored());
     assert.deepEqual({ doubled, outOfOrder, strangers }, { doubled: [], outOfOrder: 0, strangers: 0 });
   });
