@@ -7,50 +7,33 @@ import type { Cluster, Component } from '../types.ts';
 import { child, selectorLabels } from './metadata.ts';
 
 export function networkPolicies(cluster: Cluster): readonly KubeObject[] {
-  const names = childNames(cluster.name);
-  const gateway = child(
+  const policies = [
+    ingressOf(cluster, 'gateway', [
+      { ports: [port('client'), port('admin')] },
+      { ports: [port('link')], from: linkPeers(cluster, ['router', 'drainer', 'gateway']) },
+    ]),
+    ingressOf(cluster, 'router', [
+      { ports: [port('http'), port('tcp'), port('admin')] },
+      { ports: [port('link')], from: linkPeers(cluster, ['router', 'upstream']) },
+    ]),
+  ];
+  if (cluster.spec.store !== null) return policies;
+  const pods = [{ podSelector: { matchLabels: { [LABEL_CLUSTER]: cluster.name } } }];
+  return [...policies, ingressOf(cluster, 'store', [{ ports: [port('redis')], from: pods }])];
+}
+
+/** The pods of a component take what `ingress` says, and nothing else. */
+function ingressOf(
+  cluster: Cluster,
+  component: 'gateway' | 'router' | 'store',
+  ingress: readonly Readonly<Record<string, unknown>>[],
+): KubeObject {
+  const podSelector = { matchLabels: selectorLabels(cluster, component) };
+  return child(
     cluster,
-    { kind: KINDS.networkPolicy, name: names.gateway, component: 'gateway' },
-    {
-      spec: {
-        podSelector: { matchLabels: selectorLabels(cluster, 'gateway') },
-        policyTypes: ['Ingress'],
-        ingress: [
-          { ports: [port('client'), port('admin')] },
-          { ports: [port('link')], from: linkPeers(cluster, ['router', 'drainer', 'gateway']) },
-        ],
-      },
-    },
+    { kind: KINDS.networkPolicy, name: childNames(cluster.name)[component], component },
+    { spec: { podSelector, policyTypes: ['Ingress'], ingress } },
   );
-  const router = child(
-    cluster,
-    { kind: KINDS.networkPolicy, name: names.router, component: 'router' },
-    {
-      spec: {
-        podSelector: { matchLabels: selectorLabels(cluster, 'router') },
-        policyTypes: ['Ingress'],
-        ingress: [
-          { ports: [port('http'), port('tcp'), port('admin')] },
-          { ports: [port('link')], from: linkPeers(cluster, ['router', 'upstream']) },
-        ],
-      },
-    },
-  );
-  if (cluster.spec.store !== null) return [gateway, router];
-  const store = child(
-    cluster,
-    { kind: KINDS.networkPolicy, name: names.store, component: 'store' },
-    {
-      spec: {
-        podSelector: { matchLabels: selectorLabels(cluster, 'store') },
-        policyTypes: ['Ingress'],
-        ingress: [
-          { ports: [port('redis')], from: [{ podSelector: { matchLabels: { [LABEL_CLUSTER]: cluster.name } } }] },
-        ],
-      },
-    },
-  );
-  return [gateway, router, store];
 }
 
 function linkPeers(cluster: Cluster, components: readonly Component[]): readonly Readonly<Record<string, unknown>>[] {
