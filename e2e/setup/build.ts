@@ -1,12 +1,12 @@
 // Builds one program from a group's pinned go.mod into the cache. Called by main.ts for each missing part.
 // Static (no cgo), so that a program also runs inside an image that holds nothing else.
 
-import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { groupSource } from './cache.ts';
 import { builtPath } from './parts.ts';
 import type { GoSource, Part } from './parts.ts';
+import { runTool } from './run-tool.ts';
 import { childEnvironment } from './settings.ts';
 
 /** Lines of a failing build that are shown; the compiler's last ones name the fault. */
@@ -35,22 +35,10 @@ export async function buildPart(part: Part, source: GoSource): Promise<void> {
 }
 
 /** Niced, because a developer's editor and tests share the cores with a build of minutes. */
-async function runGo(args: readonly string[], cwd: string): Promise<{ code: number; output: string }> {
-  const environment = childEnvironment({ CGO_ENABLED: '0', GOFLAGS: undefined, GOWORK: 'off' });
-  const child = spawn('nice', ['-n', '10', 'go', ...args], {
+function runGo(args: readonly string[], cwd: string): Promise<{ code: number; output: string }> {
+  return runTool('nice', ['-n', '10', 'go', ...args], {
     cwd,
-    env: environment,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let output = '';
-  const keep = (chunk: Buffer): void => {
-    // The proxy's "downloading" lines can be many: the end is what matters.
-    output = (output + chunk.toString()).slice(-65_536);
-  };
-  child.stdout.on('data', keep);
-  child.stderr.on('data', keep);
-  return await new Promise((resolve, reject) => {
-    child.once('error', (cause) => reject(new Error('could not start go: install Go 1.26.7 or newer', { cause })));
-    child.once('close', (code) => resolve({ code: code ?? 1, output }));
+    env: childEnvironment({ CGO_ENABLED: '0', GOFLAGS: undefined, GOWORK: 'off' }),
+    missing: 'could not start go: install Go 1.26.7 or newer',
   });
 }

@@ -1,8 +1,8 @@
 // Installs Debian packages without letting any of them start a service: the tests run their own Redis and
 // Prometheus and need the ports. Called by main.ts, once for all missing packages.
 
-import { spawn } from 'node:child_process';
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { runTool } from './run-tool.ts';
 import { childEnvironment } from './settings.ts';
 
 /** Debian asks this script before a package may start a service; exit code 101 means "no". */
@@ -27,19 +27,9 @@ export async function installPackages(packages: readonly string[]): Promise<void
 }
 
 async function apt(args: readonly string[]): Promise<void> {
-  const child = spawn('apt-get', args, {
+  const { code, output } = await runTool('apt-get', args, {
     env: childEnvironment({ DEBIAN_FRONTEND: 'noninteractive' }),
-    stdio: ['ignore', 'pipe', 'pipe'],
+    missing: 'could not start apt-get',
   });
-  let output = '';
-  const keep = (chunk: Buffer): void => {
-    output = (output + chunk.toString()).slice(-8_192);
-  };
-  child.stdout.on('data', keep);
-  child.stderr.on('data', keep);
-  const code = await new Promise<number>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', (exit) => resolve(exit ?? 1));
-  });
-  if (code !== 0) throw new Error(`apt-get ${args[0]} failed (exit ${code}):\n${output.trimEnd()}`);
+  if (code !== 0) throw new Error(`apt-get ${args[0]} failed (exit ${code}):\n${output.slice(-8_192).trimEnd()}`);
 }

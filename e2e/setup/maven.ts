@@ -1,12 +1,12 @@
 // Gets a program that runs from Java archives: Maven copies a group's pinned jars into the cache, and a launcher beside them runs any
 // main class of theirs (`kafka [java options] <main class> [arguments]`). Called by main.ts for each missing part.
 
-import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { groupSource } from './cache.ts';
 import { builtPath } from './parts.ts';
 import type { MavenSource, Part } from './parts.ts';
+import { runTool } from './run-tool.ts';
 import { childEnvironment } from './settings.ts';
 
 /** Lines of a failing run that are shown. */
@@ -27,7 +27,10 @@ export async function copyJars(part: Part, source: MavenSource): Promise<void> {
   mkdirSync(draft, { recursive: true });
   const pom = join(groupSource(source), 'pom.xml');
   const copy = ['dependency:copy-dependencies', `-DoutputDirectory=${join(draft, 'lib')}`, '-DincludeScope=runtime'];
-  const { code, output } = await runMaven(['-B', '-q', '--strict-checksums', '-f', pom, ...copy]);
+  const { code, output } = await runTool('mvn', ['-B', '-q', '--strict-checksums', '-f', pom, ...copy], {
+    env: childEnvironment({}),
+    missing: 'could not start mvn: install Maven 3.8 or newer',
+  });
   if (code !== 0) {
     rmSync(draft, { recursive: true, force: true });
     const tail = output.trimEnd().split('\n').slice(-shownLines).join('\n');
@@ -38,18 +41,4 @@ export async function copyJars(part: Part, source: MavenSource): Promise<void> {
   chmodSync(program, 0o755);
   rmSync(folder, { recursive: true, force: true });
   renameSync(draft, folder);
-}
-
-async function runMaven(args: readonly string[]): Promise<{ code: number; output: string }> {
-  const child = spawn('mvn', args, { env: childEnvironment({}), stdio: ['ignore', 'pipe', 'pipe'] });
-  let output = '';
-  const keep = (chunk: Buffer): void => {
-    output = (output + chunk.toString()).slice(-65_536);
-  };
-  child.stdout.on('data', keep);
-  child.stderr.on('data', keep);
-  return await new Promise((resolve, reject) => {
-    child.once('error', (cause) => reject(new Error('could not start mvn: install Maven 3.8 or newer', { cause })));
-    child.once('close', (code) => resolve({ code: code ?? 1, output }));
-  });
 }
