@@ -233,4 +233,30 @@ function sweepContract(subject: StoreSubject): void {
       const next = appended((await appendAll(store, lane('d1'), ['d']))[0]);
       assert.deepEqual([next.offset, next.prev], [4, 3]);
     }));
+
+  test('what a sweep took from the end of a stream is not before what comes next', () =>
+    withStore(subject, {}, async ({ store, advance, nowMs }) => {
+      await register(store, 'd1');
+      const soon = { expiresAtMs: nowMs() + 120 };
+      const outcomes = await store.append([
+        anAppend(lane('d1'), 'a'),
+        anAppend(lane('d1'), 'b', soon),
+        anAppend(lane('d1'), 'c'),
+        anAppend(lane('d1'), 'd', soon),
+        anAppend(lane('d1'), 'e', soon),
+      ]);
+      await advance(170);
+      assert.equal(await store.sweepExpired(9), 3);
+      const next = appended((await appendAll(store, lane('d1'), ['f']))[0]);
+      assert.deepEqual([next.offset, next.prev], [6, 3]);
+      const { epoch } = appended(outcomes[0]);
+      const [read] = await store.read([{ stream: lane('d1'), after: { epoch, offset: 1 }, entriesMax: 9 }]);
+      assert.deepEqual(
+        read!.entries.map((e) => [e.offset, e.prev]),
+        [
+          [3, 1],
+          [6, 3],
+        ],
+      );
+    }));
 }
