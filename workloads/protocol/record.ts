@@ -157,6 +157,11 @@ export function isJournalled(bytes: Uint8Array): boolean {
   return (bytes[47]! & FLAG.journalled) !== 0;
 }
 
+/** Whether an encoded record is what is left of a cancelled topic message, without decoding the rest. */
+export function isTombstone(bytes: Uint8Array): boolean {
+  return (bytes[47]! & FLAG.tombstone) !== 0;
+}
+
 /** The same record, marked as taken in while the store was away. Cost: one copy. */
 export function markJournalled(bytes: Uint8Array): Uint8Array {
   const out = bytes.slice();

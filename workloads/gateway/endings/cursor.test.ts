@@ -17,6 +17,9 @@ import {
   rewind,
 } from './cursor.ts';
 import type { HintDecision } from './cursor.ts';
+import { noteSaved, prepareMoves } from './cursor-move.ts';
+import { Session } from '../connect/session.ts';
+import type { Permission } from '../connect/session.ts';
 
 const E = 'e' as Epoch;
 const OTHER = 'other' as Epoch;
@@ -262,6 +265,22 @@ describe('R12: what lies between the row in the store and the cursor', () => {
     assert.equal(moveOn(cursor, OTHER, 9), 2, 'deliveries that ended by it');
     assert.deepEqual([cursor.epoch, cursor.acked, cursor.saved, cursor.inFlight], [OTHER, 9, 0, 0]);
     assert.equal(cursor.detail?.tally.expired, 8);
+  });
+  test('is told once: a move that arrives takes off what it told, and nothing where the cursor was placed anew meanwhile', () => {
+    const permission = { app: 'a', account: 'a', device: 'd', topics: [], presence: false, issuedAtS: 0 };
+    const session = new Session(permission as unknown as Permission, 1);
+    const cursor = sent(1, 2, 3, 4);
+    session.add(cursor);
+    end(cursor, 1, 2, 'dead');
+    const first = prepareMoves(session, false);
+    end(cursor, 3, 3, 'dead');
+    noteSaved(first);
+    assert.deepEqual([cursor.saved, cursor.acked, cursor.detail?.tally.dead], [2, 3, 1]);
+    const second = prepareMoves(session, false);
+    place(cursor, OTHER, 7);
+    end(cursor, 8, 8, 'dead');
+    noteSaved(second);
+    assert.deepEqual([cursor.saved, cursor.acked, cursor.detail?.tally.dead], [7, 8, 1]);
   });
   test('starts over when the stream goes back: the store lost its tail', () => {
     const cursor = aCursor(10);

@@ -1,11 +1,12 @@
 // Dead letters: an entry that was delivered as often as it may be, or that the client gives up, leaves its stream and is kept for the
 // app to look at (R9). The store keeps it first, then the cursor goes on; the app is told by a notice. write-entry.ts and ack-watch.ts
 // bury what had its attempts, frames/nack.ts what a client calls final.
+import type { Epoch } from '../../protocol/ids.ts';
 import { noticeJob } from '../../protocol/notices.ts';
-import { recordMessageId } from '../../protocol/record.ts';
+import { isTombstone, recordMessageId } from '../../protocol/record.ts';
 import type { EntrySettleOutcome, Job, StreamEntry } from '../../store/port.ts';
 import type { Connection } from '../connect/connection.ts';
-import { isBehind } from './cursor.ts';
+import { isBehind, isEnded } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
 import type { EndedWhy } from './ended.ts';
 import type { Gateway } from '../gateway.ts';
@@ -28,6 +29,12 @@ export interface Burial {
   readonly held: boolean;
 }
 
+interface UnderWay extends Burial {
+  readonly epoch: Epoch | null;
+  /** Once it was read: what the store is asked may have been done though its answer was lost. */
+  entry: StreamEntry | null;
+}
+
 export class DeadLetters {
   readonly #gateway: Gateway;
   #underWay = 0;
@@ -38,55 +45,56 @@ export class DeadLetters {
     this.#gateway = gateway;
   }
 
-  /** The entry ends as a dead letter; its stream waits for that, then goes on. While the store is away it is tried again with the next timeout. */
+  /** The entry ends as a dead letter; its stream waits for that, also while the store is away, then goes on. */
   bury(connection: Connection, cursor: Cursor, burial: Burial): void {
     if (this.#underWay >= BURIALS_MAX || cursor.reading || connection.session!.superseded) return;
     cursor.reading = true;
     this.#underWay++;
-    void this.#bury(connection, cursor, burial);
+    void this.#bury(connection, cursor, { ...burial, epoch: cursor.epoch, entry: null });
   }
 
-  async #bury(connection: Connection, cursor: Cursor, burial: Burial): Promise<void> {
-    const { epoch } = cursor;
-    let waitMs = 0;
+  async #bury(connection: Connection, cursor: Cursor, burial: UnderWay): Promise<void> {
+    const { offset } = burial;
+    const { clock, log, reader } = this.#gateway;
+    const isOpen = (): boolean => connection.phase === 'live' && connection.session?.find(cursor.name) === cursor;
     try {
       const why = await this.#keep(connection, cursor, burial);
-      if (why !== null && cursor.epoch === epoch && connection.session?.find(cursor.name) === cursor) {
-        const ended = { from: burial.offset, to: burial.offset, why };
-        // A session that ended meanwhile has told the store what it had: its next one finds the dead letter kept already.
-        if (connection.phase === 'live') endEntries(connection, cursor, ended);
-      }
+      // A session that ended meanwhile has told the store what it had: its next one finds the dead letter kept already.
+      if (why !== null && cursor.epoch === burial.epoch && isOpen())
+        endEntries(connection, cursor, { from: offset, to: offset, why });
     } catch (error) {
-      const { offset } = burial;
-      this.#gateway.log.warn(
-        { stream: cursor.name, offset, problem: String(error) },
-        'dead letter not kept, again later',
-      );
-      waitMs = RETRY_MS;
+      log.warn({ stream: cursor.name, offset, problem: String(error) }, 'dead letter not kept, again later');
+      // What its answer would have been is unknown: only asked again it is told to the app, and once.
+      if (isOpen()) return void clock.after(RETRY_MS, () => void this.#bury(connection, cursor, burial));
     }
-    const goOn = (): void => {
-      this.#underWay--;
-      cursor.reading = false;
-      if (connection.phase === 'live' && isBehind(cursor)) this.#gateway.reader.want(connection, cursor, 'now');
-    };
-    if (waitMs === 0) goOn();
-    else this.#gateway.clock.after(waitMs, goOn);
+    this.#underWay--;
+    cursor.reading = false;
+    if (connection.phase === 'live' && isBehind(cursor)) reader.want(connection, cursor, 'now');
   }
 
   /** Keeps it in the store; answers how the entry ended, null: this session has no say any more. Rejects as the store does. */
-  async #keep(connection: Connection, cursor: Cursor, burial: Burial): Promise<EndedWhy | null> {
+  async #keep(connection: Connection, cursor: Cursor, burial: UnderWay): Promise<EndedWhy | null> {
     const { reads } = this.#gateway;
-    const { epoch } = cursor;
-    if (epoch === null) return null;
-    const after = { epoch, offset: burial.offset - 1 };
-    const page = await reads.read({ stream: refOf(connection, cursor), after, entriesMax: 1 });
-    const entry = page.entries[0];
-    if (page.epoch !== epoch || page.notRecovered !== null || entry?.offset !== burial.offset) return 'expired';
+    const { epoch, offset } = burial;
+    if (epoch === null || cursor.epoch !== epoch || connection.session!.superseded || isEnded(cursor, offset))
+      return null;
+    if (burial.entry === null) {
+      const page = await reads.read({
+        stream: refOf(connection, cursor),
+        after: { epoch, offset: offset - 1 },
+        entriesMax: 1,
+      });
+      const entry = page.entries[0];
+      if (page.epoch !== epoch || page.notRecovered !== null || entry?.offset !== offset) return 'expired';
+      if (isTombstone(entry.record)) return 'cancelled';
+      burial.entry = entry;
+    }
+    const found = { ...burial, entry: burial.entry };
     const why =
       cursor.lane === null
-        ? await this.#keepOfTopic(connection, cursor, { ...burial, entry })
+        ? await this.#keepOfTopic(connection, cursor, found)
         : await this.#keepOfLane(connection, cursor, burial);
-    if (why === 'dead') this.#note(connection, cursor, { ...burial, entry });
+    if (why === 'dead') this.#note(connection, cursor, found);
     return why;
   }
 
