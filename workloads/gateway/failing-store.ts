@@ -9,6 +9,8 @@ export interface FailingStore {
   /** Operations that are done, and whose answers are lost. */
   readonly lost: Set<string>;
   readonly calls: ReadonlyMap<string, number>;
+  /** Operations that have not been answered. */
+  underWay: number;
   /** What operations go to from now on, as after a failover. */
   behind: Store;
 }
@@ -16,7 +18,7 @@ export interface FailingStore {
 /** The same store with a switch, which counts what is asked. */
 export function aStoreThatFails(store: Store): FailingStore {
   const calls = new Map<string, number>();
-  const failing = { store, away: false, lost: new Set<string>(), calls, behind: store };
+  const failing = { store, away: false, lost: new Set<string>(), calls, underWay: 0, behind: store };
   failing.store = new Proxy(store, {
     get(_first, name) {
       const target = failing.behind;
@@ -26,6 +28,11 @@ export function aStoreThatFails(store: Store): FailingStore {
         calls.set(String(name), (calls.get(String(name)) ?? 0) + 1);
         if (failing.away) return Promise.reject(new StoreUnavailableError('the store is away'));
         const answer: unknown = Reflect.apply(member, target, args);
+        if (answer instanceof Promise) {
+          failing.underWay++;
+          const answered = (): unknown => failing.underWay--;
+          answer.then(answered, answered);
+        }
         if (!failing.lost.has(String(name))) return answer;
         return Promise.resolve(answer).then(() => {
           throw new StoreUnavailableError('the answer was lost');

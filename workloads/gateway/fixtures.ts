@@ -39,6 +39,8 @@ const QUIET: Vitals = { look: () => ({ lagMs: 0, memoryBytes: 0 }), stop() {} };
 export class World {
   readonly clock: ManualClock = aManualClock();
   store: Store;
+  /** Something that is awaited in real time, as a Redis is, has not answered: turns wait for it. */
+  isWaiting: () => boolean = () => false;
   readonly keys: Keys;
   readonly #dir: string;
   readonly #gateways: TestGateway[] = [];
@@ -133,7 +135,14 @@ export class World {
   async pass(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= 50) {
       this.clock.advance(Math.min(50, left));
-      await turns(3);
+      await this.turns(3);
+    }
+  }
+  /** Turns of the event loop, however long the store takes. */
+  async turns(count: number): Promise<void> {
+    for (let i = 0; i < count; i++) {
+      await turns(1);
+      while (this.isWaiting()) await turns(1);
     }
   }
 

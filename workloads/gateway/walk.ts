@@ -10,7 +10,6 @@ import { aStoreThatFails } from './failing-store.ts';
 import type { FailingStore } from './failing-store.ts';
 import { APP, World } from './fixtures.ts';
 import type { Entry, TestGateway, TestRouter } from './fixtures.ts';
-import { turns } from './test-client.ts';
 import { WalkClient } from './walk-client.ts';
 import type { WalkBody } from './walk-client.ts';
 
@@ -92,6 +91,7 @@ export class Walk {
       new Device('e', new WalkClient(this.#random, `${this.#where} e`), 0),
     ];
     this.#store = aStoreThatFails(this.#world.store);
+    this.#world.isWaiting = () => this.#store.underWay > 0;
   }
 
   async run(): Promise<void> {
@@ -165,7 +165,7 @@ export class Walk {
   async #loseAck({ client }: Device): Promise<void> {
     client.ackAll();
     client.conn.socket.terminate();
-    await turns(2);
+    await this.#world.turns(2);
   }
 
   async #cancel(): Promise<void> {
@@ -187,7 +187,7 @@ export class Walk {
 
   async #killGateway(): Promise<void> {
     this.#gateway!.kill();
-    await turns(5);
+    await this.#world.turns(5);
     for (const device of this.#devices) {
       device.client.take();
       device.mustClaim = true;
@@ -197,11 +197,11 @@ export class Walk {
 
   /** Another account has the device for a while: what waited for this one is cancelled. `$all` too is heard from where it is then. */
   async #changeAccount(device: Device): Promise<void> {
-    await turns(10);
+    await this.#world.turns(10);
     device.client.take();
     await this.#world.device(device.name, { account: 'other' });
     device.client.conn.socket.terminate();
-    await turns(5);
+    await this.#world.turns(5);
     device.token = await this.#world.device(device.name, { account: device.name });
     device.client.forget();
     for (const said of this.#said) said.lostBy.add(device);
@@ -217,7 +217,7 @@ export class Walk {
   async #connect(device: Device): Promise<void> {
     const { client, token, levelMin } = device;
     client.take();
-    await turns(5);
+    await this.#world.turns(5);
     const claims = this.#random(2) === 0 || device.mustClaim;
     device.mustClaim = false;
     const positions = claims ? { positions: client.positions() } : {};
@@ -232,7 +232,7 @@ export class Walk {
     for (let id = 1; id <= 100 && !isSubscribed() && conn.closed === null; id++) {
       conn.send({ type: 'subscribe', id, topics });
       const isAnswered = (): boolean => conn.frames.some((frame) => 'id' in frame && frame.id === id);
-      for (let i = 0; i < 100 && !isAnswered() && conn.closed === null; i++) await turns(2);
+      for (let i = 0; i < 100 && !isAnswered() && conn.closed === null; i++) await this.#world.turns(2);
       if (!isSubscribed()) await this.#world.pass(100);
     }
     assert.ok(isSubscribed() || conn.closed !== null, `${this.#where}: ${device.name} is subscribed`);
@@ -244,7 +244,7 @@ export class Walk {
       await this.#world.pass(200);
       await this.#attend();
       for (const { client } of this.#devices) client.ackAll();
-      await turns(3);
+      await this.#world.turns(3);
     }
     await this.#world.store.sweepExpired(10_000);
   }
