@@ -96,6 +96,22 @@ function claimsContract(subject: StoreSubject): void {
       assert.equal(await store.countJobs(), 20);
     }));
 
+  test('spans wait in a queue of their own: whoever asks for few of them leaves the others', () =>
+    withStore(subject, {}, async ({ store, nowMs }) => {
+      const spans = Array.from({ length: 6 }, (_, i) => aJob(`span-${i}`, nowMs(), { kind: 'span' }));
+      await store.putJobs([...spans, aJob('a', nowMs()), aJob('n', nowMs(), { kind: 'notice' })]);
+      await store.putJobs([spans[0]!]);
+      const claimed = await store.claimJobs(2, 60_000, 'spans');
+      assert.deepEqual([claimed.length, claimed.map(({ kind }) => kind)], [2, ['span', 'span']]);
+      assert.deepEqual(idsOf(await store.claimJobs(50, 60_000)), ['a']);
+      assert.deepEqual(idsOf(await store.claimJobs(50, 60_000, 'notices')), ['n']);
+      assert.deepEqual(idsOf([...claimed, ...(await store.claimJobs(50, 60_000, 'spans'))]), idsOf(spans));
+      await store.delayJob(claimed[0]!, nowMs() - 1);
+      await store.finishJobs([claimed[1]!]);
+      assert.deepEqual(idsOf(await store.claimJobs(50, 60_000, 'spans')), [claimed[0]!.id]);
+      assert.equal(await store.countJobs(), 7);
+    }));
+
   test('of many that claim at once, each job goes to one, at most as many as asked', () =>
     withStore(subject, {}, async ({ store, nowMs }) => {
       const jobs = Array.from({ length: 60 }, (_, i) => aJob(`job/${i} ä`, nowMs()));

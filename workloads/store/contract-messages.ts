@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { account, anId, APP, aRecord, device, topicName, withStore } from './contract-subject.ts';
 import type { StoreSubject } from './contract-subject.ts';
-import type { Message, MessageTarget } from './port.ts';
+import type { Message, MessageState, MessageTarget, Store } from './port.ts';
 import type { AppId, MessageId } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 
@@ -21,6 +21,7 @@ export function aMessage(id: MessageId, more: Partial<Message> = {}): Message {
     recipients: 1,
     chunks: 0,
     chunksDone: 0,
+    chunkMarks: '',
     record: null,
     options: '{}',
     ...more,
@@ -28,6 +29,11 @@ export function aMessage(id: MessageId, more: Partial<Message> = {}): Message {
 }
 
 export function messagesContract(subject: StoreSubject): void {
+  rowsContract(subject);
+  doneChunksContract(subject);
+}
+
+function rowsContract(subject: StoreSubject): void {
   test('messages come back as they were put, in the order asked; what is not there is null', () =>
     withStore(subject, {}, async ({ store }) => {
       const targets: MessageTarget[] = [
@@ -48,6 +54,7 @@ export function messagesContract(subject: StoreSubject): void {
           recipients: i * 1000,
           chunks: i,
           chunksDone: i >> 1,
+          chunkMarks: i < 4 ? '' : '1'.repeat(i >> 1).padStart(i, '0'),
           record: i % 3 === 0 ? aRecord(`body ${i}`) : null,
           options: JSON.stringify({ key: `ä "${i}"`, n: [1, null] }),
         }),
@@ -172,6 +179,75 @@ export function messagesContract(subject: StoreSubject): void {
       await advance(1600);
       await store.sweepExpired(100);
       assert.equal((await store.bodies(APP, [id]))[0], null);
+    }));
+}
+
+function doneChunksContract(subject: StoreSubject): void {
+  const aListOf = async (store: Store, more: Partial<Message>): Promise<MessageId> => {
+    const id = anId();
+    await store.putMessages([aMessage(id, { target: { kind: 'devices' }, state: 'expanding', ...more })], []);
+    return id;
+  };
+  const mark = async (store: Store, id: MessageId, [from, to]: readonly [number, number]) => {
+    const row = await store.changeMessage(APP, id, { done: { from, to }, expect: ['expanding', 'expanded'] });
+    return row === null ? null : ([row.state, row.chunksDone, row.chunkMarks] as const);
+  };
+
+  test('chunks are done in any order, each counts once however often it is marked, and the last one makes the list expanded', () =>
+    withStore(subject, {}, async ({ store }) => {
+      const id = await aListOf(store, { chunks: 7 });
+      const marked = async (from: number, to: number): Promise<unknown> => await mark(store, id, [from, to]);
+      assert.deepEqual(await marked(4, 6), ['expanding', 2, '0000110']);
+      assert.deepEqual(await marked(0, 2), ['expanding', 4, '1100110']);
+      assert.deepEqual(await marked(4, 6), ['expanding', 4, '1100110']);
+      assert.deepEqual(await marked(1, 5), ['expanding', 6, '1111110']);
+      assert.deepEqual(await marked(3, 3), ['expanding', 6, '1111110']);
+      assert.deepEqual(await marked(6, 9), ['expanded', 7, '1111111'], 'chunks that there are not are no chunks');
+      assert.deepEqual(await marked(0, 7), ['expanded', 7, '1111111']);
+      const [now] = await store.messages(APP, [id]);
+      assert.deepEqual([now?.state, now?.chunksDone, now?.chunkMarks], ['expanded', 7, '1111111']);
+      const none = await aListOf(store, { chunks: 0 });
+      assert.deepEqual(await mark(store, none, [0, 0]), ['expanded', 0, '']);
+    }));
+
+  test('a list without marks has done as many as it says, from the first; 200 chunks have a mark each', () =>
+    withStore(subject, {}, async ({ store }) => {
+      const id = await aListOf(store, { chunks: 6, chunksDone: 2 });
+      assert.deepEqual(await mark(store, id, [4, 5]), ['expanding', 3, '110010']);
+      const long = await aListOf(store, { chunks: 200 });
+      for (let from = 190; from > 0; from -= 10) await mark(store, long, [from, from + 10]);
+      assert.deepEqual(await mark(store, long, [1, 10]), ['expanding', 199, '0'.padEnd(200, '1')]);
+      assert.deepEqual(await mark(store, long, [0, 1]), ['expanded', 200, '1'.repeat(200)]);
+    }));
+
+  test('of many that mark at once, none takes back what another did', () =>
+    withStore(subject, {}, async ({ store }) => {
+      const id = await aListOf(store, { chunks: 40 });
+      const rows = await Promise.all(
+        Array.from({ length: 80 }, (_, i) => {
+          const from = (i * 7) % 40;
+          return store.changeMessage(APP, id, { done: { from, to: from + 1 }, expect: ['expanding'] });
+        }),
+      );
+      const ended = rows.filter((row) => row?.state === 'expanded');
+      assert.deepEqual([ended.length, ended[0]?.chunksDone], [1, 40], 'expanding is over once');
+    }));
+
+  test('a cancel among the marks: what came before it is done, what comes after it changes nothing', () =>
+    withStore(subject, {}, async ({ store }) => {
+      const id = await aListOf(store, { chunks: 20 });
+      const open: readonly MessageState[] = ['expanding'];
+      const marks = (from: number) =>
+        Array.from({ length: 10 }, (_, i) =>
+          store.changeMessage(APP, id, { done: { from: from + i, to: from + i + 1 }, expect: open }),
+        );
+      const asked = [...marks(10), store.changeMessage(APP, id, { state: 'cancelled', expect: open }), ...marks(0)];
+      const rows = await Promise.all(asked);
+      const kept = rows.filter((row) => row !== null && row.state === 'expanding').length;
+      const [now] = await store.messages(APP, [id]);
+      assert.deepEqual([now?.state, now?.chunksDone], ['cancelled', kept]);
+      assert.equal(await mark(store, id, [0, 20]), null);
+      assert.deepEqual(await store.messages(APP, [id]), [now]);
     }));
 }
 

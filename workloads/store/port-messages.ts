@@ -32,7 +32,10 @@ export interface Message {
   /** Recipients named; of an account or a topic 1. */
   readonly recipients: number;
   readonly chunks: number;
+  /** Chunks that are in their streams; of an action over dead letters: letters acted on. */
   readonly chunksDone: number;
+  /** Which chunks those are, in whatever order they were done: '1' or '0' for each. '': the first `chunksDone`. */
+  readonly chunkMarks: string;
   /** The whole record with its body where streams keep it elsewhere or it is not due yet; null: the stream has it. */
   readonly record: Uint8Array | null;
   /** What else the router needs to send it later: JSON text. */
@@ -45,9 +48,16 @@ export interface MessageChunk {
   readonly index: number;
   readonly names: readonly string[];
 }
+/** Chunks `from` … `to` − 1. */
+export interface ChunkRange {
+  readonly from: number;
+  readonly to: number;
+}
 export interface MessageChange {
   readonly state?: MessageState;
   readonly chunksDone?: number;
+  /** These chunks are done: counted once however often they are marked. The change that marks the last one makes the state `expanded`. */
+  readonly done?: ChunkRange;
   /** Only when its state is one of these now. */
   readonly expect: readonly MessageState[];
 }
@@ -55,12 +65,15 @@ export interface MessageChange {
 // ---- jobs: what some role does later, once, whoever of them lives (R10)
 
 /**
- * `expand`: a list; `send`: a scheduled message; `cancel`: what is left of a cancelled list; `notice`: tell the application
+ * `expand`: a list; `span`: some chunks of a long one; `send`: a scheduled message; `cancel`: what is left of a cancelled list; `notice`: tell the application
  * (protocol/notices.ts); `dead-letters`: an action over all of them.
  */
-export type JobKind = 'expand' | 'send' | 'cancel' | 'notice' | 'dead-letters';
-/** Jobs wait in two queues, so that notices, which wait for the webhooks of apps, hold up nothing else. */
-export type JobQueue = 'work' | 'notices';
+export type JobKind = 'expand' | 'span' | 'send' | 'cancel' | 'notice' | 'dead-letters';
+/**
+ * Jobs wait in queues, and whoever claims says of which: notices, which wait for the webhooks of apps, hold up nothing else, and of spans a
+ * router takes few, so that the others find some.
+ */
+export type JobQueue = 'work' | 'notices' | 'spans';
 /** A job by its id, which is one within its app; its kind tells the queue (left out: one of work). */
 export type JobName = Pick<Job, 'id' | 'app'> & Partial<Pick<Job, 'kind'>>;
 export interface Job {

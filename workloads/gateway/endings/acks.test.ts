@@ -187,6 +187,7 @@ describe('one message for many devices', () => {
       recipients: 3,
       chunks: 0,
       chunksDone: 0,
+      chunkMarks: '',
       record,
       options: '{}',
     };

@@ -13,7 +13,7 @@ import { silentLog } from '../../runtime/log.ts';
 import type { Message, MessageTarget, Store } from '../../store/port.ts';
 import { cancelLists } from '../results/cancel.ts';
 import { newRouterCounts } from '../counts.ts';
-import { expandLists } from '../push/expansion.ts';
+import { expandLists, expandSpans } from '../push/expansion.ts';
 import { SHOP, aSettings, aWatchedText, anApp, appsText, ringOfLinkKey } from '../fixtures.ts';
 import type { AnsweredPush } from '../fixtures.ts';
 import type { ManyDelivery } from '../delivery/hints.ts';
@@ -70,6 +70,7 @@ export async function aList(
     recipients: names.length,
     chunks: count,
     chunksDone: 0,
+    chunkMarks: '',
     record: aRecord(id, { expiresAtMs, body: list.body ?? 'hello' }),
     options: '',
   };
@@ -102,7 +103,7 @@ export interface JobsRouter {
   poke(): void;
   /** Steps of the store so far. */
   steps(): number;
-  /** Resolves when it has died, or its jobs and claims are at rest. */
+  /** Resolves when it has died or is held, or its jobs and claims are at rest. */
   rest(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -119,6 +120,8 @@ export function aJobsRouter(options: {
   readonly dieHow?: 'before' | 'after';
   /** Called before each step. */
   readonly onStep?: (step: number) => Promise<void> | void;
+  /** Holds a step up until then, as of a process that hangs meanwhile. */
+  readonly hold?: (step: number) => Promise<void> | null;
   /** Devices that count as offline. */
   readonly offline?: ReadonlySet<DeviceId>;
 }): JobsRouter {
@@ -132,11 +135,18 @@ export function aJobsRouter(options: {
         const step = ++steps;
         open++;
         await options.onStep?.(step);
+        const held = options.hold?.(step) ?? null;
+        if (held !== null) {
+          open--;
+          await held;
+          open++;
+        }
         if (step > dieAt || (step === dieAt && dieHow === 'before')) return await forever(() => open--);
-        const answer = await operation.apply(target, args);
+        const answered = operation.apply(target, args);
+        await Promise.allSettled([answered]);
         if (step >= dieAt) return await forever(() => open--);
         open--;
-        return answer;
+        return await answered;
       };
     },
   });
@@ -151,10 +161,12 @@ export function aJobsRouter(options: {
   };
   const appOf = () => options.app ?? anApp();
   const notices = new Notices({ store, appOf, nowMs: () => clock.nowMs(), counts, onPut: () => {} });
+  const expansion = { store, hints, notices, counts, onJob: () => jobs.poke() };
   const jobs = startJobs({
     store,
     handlers: {
-      expand: expandLists({ store, hints, notices, counts }),
+      expand: expandLists(expansion),
+      span: expandSpans(expansion),
       cancel: cancelLists({ store, onJob: () => {} }),
     },
     clock,

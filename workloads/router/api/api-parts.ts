@@ -20,7 +20,7 @@ import { pushCommand } from './commands/push.ts';
 import type { RouterCounts } from '../counts.ts';
 import { walkLetters } from '../results/dead-letters.ts';
 import type { DeadLettersOptions } from '../results/dead-letters.ts';
-import { expandLists } from '../push/expansion.ts';
+import { expandLists, expandSpans } from '../push/expansion.ts';
 import { watchGauges } from '../gauges.ts';
 import type { Gauges } from '../gauges.ts';
 import type { Hints } from '../delivery/hints.ts';
@@ -91,8 +91,10 @@ export function openApiParts(options: ApiPartsOptions): ApiParts {
     counts,
     onJob,
   };
+  const expansion = { store, hints, notices, counts, onJob };
   const handlers: { [K in JobKind]?: JobHandler } = {
-    expand: expandLists({ store, hints, notices, counts }),
+    expand: expandLists(expansion),
+    span: expandSpans(expansion),
     send: sendScheduled({ store, hints, sender, onJob }),
     cancel: cancelLists({ store, onJob }),
     'dead-letters': walkLetters(deadLetters),

@@ -112,6 +112,7 @@ export function rowOf(out: Outgoing, parts: RowParts): Message {
     recipients: parts.recipients,
     chunks: parts.chunks ?? 0,
     chunksDone: 0,
+    chunkMarks: '',
     record: parts.withRecord ? record : null,
     options: collapseKey === null ? '' : JSON.stringify({ collapseKey }),
   };

@@ -7,55 +7,102 @@ import { aManualClock } from '../../runtime/clock.ts';
 import { aJobsRouter, aList, aRecord, namesOf, someDevices, statesOf } from '../api/api-fixtures.ts';
 import { cancelMessage } from '../results/cancel.ts';
 import { StoreUnavailableError } from '../../store/port.ts';
-import type { Store } from '../../store/port.ts';
+import type { Job, Store } from '../../store/port.ts';
 import { SHOP, aStore, anApp } from '../fixtures.ts';
 import { JOB_LEASE_MS } from './jobs.ts';
 import { expandJob } from './list.ts';
+import { SPAN_CHUNKS } from './spans.ts';
 
 const stream = (device: DeviceId) => ({ app: SHOP, kind: 'device', device, lane: 'normal' }) as const;
-const CHUNKS = 11;
-const CHUNK_NAMES = 3;
+/** A list that is expanded in one piece, and one of two spans. */
+const SHORT = { chunks: 11, chunkNames: 3 };
+const SPLIT = { chunks: SPAN_CHUNKS + 1, chunkNames: 1 };
 
-async function aPlace(t: Parameters<typeof aStore>[0]) {
+async function aPlace(t: Parameters<typeof aStore>[0], { chunks, chunkNames } = SHORT) {
   const clock = aManualClock();
   const { store } = await aStore(t, clock);
-  const devices = await someDevices(store, 'd', CHUNKS * CHUNK_NAMES - 1);
-  const row = await aList(store, clock, { names: [...devices, 'stranger'], chunkNames: CHUNK_NAMES });
+  const devices = await someDevices(store, 'd', chunks * chunkNames - 1);
+  const row = await aList(store, clock, { names: [...devices, 'stranger'], chunkNames });
   await store.putJobs([expandJob(row)]);
   return { clock, store, devices, row };
 }
 
 describe('R10: a list whose router is killed at any step is resumed by another one, and each recipient has it once', () => {
-  test('at every step, before and after the store did it', async (t) => {
-    let last = 0;
-    for (const dieHow of ['before', 'after'] as const)
-      for (let dieAt = 1; ; dieAt++) {
-        const { clock, store, devices, row } = await aPlace(t);
-        const first = aJobsRouter({ store, clock, dieAt, dieHow });
-        first.poke();
-        await first.rest();
-        clock.advance(JOB_LEASE_MS + 1);
-        const second = aJobsRouter({ store, clock });
-        second.poke();
-        await second.rest();
-        const at = `killed ${dieHow} step ${dieAt}`;
-        const [now] = await store.messages(SHOP, [row.id]);
-        assert.deepEqual([now?.state, now?.chunksDone], ['expanded', CHUNKS], at);
-        const heads = await store.heads(devices.map(stream));
-        assert.ok(
-          heads.every(({ head }) => head === 1),
-          at,
-        );
-        assert.equal((await store.ledger(SHOP)).accepted, devices.length, at);
-        assert.equal(await store.countJobs(), 0, at);
-        assert.ok(new Set([...first.told, ...second.told].map(({ device }) => device)).size === devices.length, at);
-        last = dieAt;
-        if (first.steps() < dieAt) break;
+  for (const shape of [SHORT, SPLIT])
+    test(`at every step, before and after the store did it: ${shape.chunks} chunks`, async (t) => {
+      let last = 0;
+      for (const dieHow of ['before', 'after'] as const)
+        for (let dieAt = 1; ; dieAt++) {
+          const { clock, store, devices, row } = await aPlace(t, shape);
+          const first = aJobsRouter({ store, clock, dieAt, dieHow });
+          first.poke();
+          await first.rest();
+          clock.advance(JOB_LEASE_MS + 1);
+          const second = aJobsRouter({ store, clock });
+          second.poke();
+          await second.rest();
+          const at = `killed ${dieHow} step ${dieAt}`;
+          const [now] = await store.messages(SHOP, [row.id]);
+          assert.deepEqual([now?.state, now?.chunksDone], ['expanded', shape.chunks], at);
+          const heads = await store.heads(devices.map(stream));
+          assert.ok(
+            heads.every(({ head }) => head === 1),
+            at,
+          );
+          assert.equal((await store.ledger(SHOP)).accepted, devices.length, at);
+          assert.equal(await store.countJobs(), 0, at);
+          assert.ok(new Set([...first.told, ...second.told].map(({ device }) => device)).size === devices.length, at);
+          last = dieAt;
+          if (first.steps() < dieAt) break;
+        }
+      assert.ok(last > shape.chunks, `only ${last} steps`);
+    });
+
+  test('spans are put again by whoever finds that only some were, and those that are done are not', async (t) => {
+    const { clock, store, devices, row } = await aPlace(t, { chunks: 5 * SPAN_CHUNKS, chunkNames: 1 });
+    const put: string[] = [];
+    const lossy = new Proxy(store, {
+      get: (target, property: keyof Store) =>
+        property !== 'putJobs'
+          ? target[property]
+          : async (jobs: readonly Job[]) => {
+              put.push(jobs.map(({ id }) => id.split('-').at(-1)).join(' '));
+              if (put.length > 1) return await store.putJobs(jobs);
+              await store.putJobs([jobs[1]!, jobs[3]!]);
+              throw new StoreUnavailableError('three of them are elsewhere');
+            },
+    });
+    const routers = [aJobsRouter({ store: lossy, clock }), aJobsRouter({ store, clock })] as const;
+    for (let i = 0; i < 2; i++) {
+      for (const router of routers) {
+        router.poke();
+        await router.rest();
       }
-    assert.ok(last > 12, `only ${last} steps`);
+      clock.advance(JOB_LEASE_MS + 1);
+      for (const router of routers) await router.rest();
+    }
+    assert.deepEqual(put, ['0 20 40 60 80', '0 40 80']);
+    assert.deepEqual(await statesOf(store, row, devices), { waiting: devices.length });
+    assert.equal(await store.countJobs(), 0);
   });
 
-  test('two routers at once do the work once', async (t) => {
+  test('two routers with a split list each do some of its spans; one that comes first does not take them all', async (t) => {
+    const { clock, store, devices, row } = await aPlace(t, { chunks: 5 * SPAN_CHUNKS, chunkNames: 1 });
+    const routers = [aJobsRouter({ store, clock }), aJobsRouter({ store, clock })] as const;
+    const [first, second] = routers;
+    first.poke();
+    while (first.told.length === 0) await new Promise(setImmediate);
+    second.poke();
+    for (const router of routers) await router.rest();
+    assert.deepEqual(await statesOf(store, row, devices), { waiting: devices.length });
+    const stored = routers.map(({ counts }) => counts.expansions.recipients.stored);
+    assert.equal(stored[0]! + stored[1]!, devices.length);
+    assert.ok(Math.min(...stored) >= SPAN_CHUNKS, `${stored.join(' and ')} recipients`);
+    assert.deepEqual([first.counts.expansions.begun, second.counts.expansions.begun], [1, 0]);
+    assert.equal(first.counts.expansions.ended + second.counts.expansions.ended, 1);
+  });
+
+  test('two routers at once do the work of a short list once', async (t) => {
     const { clock, store, devices, row } = await aPlace(t);
     const routers = [aJobsRouter({ store, clock }), aJobsRouter({ store, clock })];
     routers.forEach((router) => router.poke());
@@ -72,13 +119,16 @@ describe('R10: a list whose router is killed at any step is resumed by another o
 test('a cancel at any step, whoever is killed there or soon after, leaves no delivery that waits', async (t) => {
   const steps = Array.from({ length: 22 }, (_, i) => i + 1);
   // Infinity: the router lives. Every third cancel is asked by someone who dies as well, once the job of it is stored.
-  const cases = steps.flatMap((cancelAt) =>
-    [0, 1, 2, Infinity].map(
-      (more) => ({ cancelAt, dieAt: cancelAt + more, dieHow: more % 2 === 0 ? 'after' : 'before' }) as const,
+  const cases = [SHORT, SPLIT].flatMap((shape) =>
+    steps.flatMap((step) =>
+      [0, 1, 2, Infinity].map((more) => {
+        const cancelAt = shape === SHORT ? step : 3 * step;
+        return { shape, cancelAt, dieAt: cancelAt + more, dieHow: more % 2 === 0 ? 'after' : 'before' } as const;
+      }),
     ),
   );
-  for (const [i, { cancelAt, dieAt, dieHow }] of cases.entries()) {
-    const { clock, store, devices, row } = await aPlace(t);
+  for (const [i, { shape, cancelAt, dieAt, dieHow }] of cases.entries()) {
+    const { clock, store, devices, row } = await aPlace(t, shape);
     const asker = i % 3 === 0 ? lame(store, 'changeMessage') : store;
     const seesToCancels = aJobsRouter({ store, clock });
     let asked: Promise<void> | null = null;
@@ -101,7 +151,7 @@ test('a cancel at any step, whoever is killed there or soon after, leaves no del
     const second = aJobsRouter({ store, clock });
     second.poke();
     await second.rest();
-    const at = `cancelled at step ${cancelAt}, killed ${dieHow} step ${dieAt}`;
+    const at = `${shape.chunks} chunks, cancelled at step ${cancelAt}, killed ${dieHow} step ${dieAt}`;
     const states = await statesOf(store, row, devices);
     assert.equal(states['waiting'], undefined, `${at}: ${JSON.stringify(states)}`);
     const { accepted, cancelled } = await store.ledger(SHOP);

@@ -1,9 +1,10 @@
-// Expanding a list (R10): chunk by chunk its names become deliveries. Idempotent by (message, device), since appends are: whoever resumes
-// begins at the first chunk that is not marked done, appends once more what may have been appended, and nobody gets it twice. Bounded
-// memory: some waves of chunks at a time, no promise and no closure for each recipient. jobs.ts runs it.
-import type { AppId, DeviceId, MessageId } from '../../protocol/ids.ts';
+// Expanding a list (R10), or a span of it: chunk by chunk its names become deliveries. Idempotent by (message, device), since appends are:
+// whoever resumes begins at the first chunk that is not marked done, appends once more what may have been appended, and nobody gets it twice.
+// Bounded memory: some waves of chunks at a time, no promise and no closure for each recipient. jobs.ts runs it.
+import type { DeviceId } from '../../protocol/ids.ts';
 import type { DeliverManyRow } from '../../protocol/link.ts';
-import type { Message, Store } from '../../store/port.ts';
+import { firstChunkToDo } from '../../store/chunk-marks.ts';
+import type { ChunkRange, Job, Message, Store } from '../../store/port.ts';
 import { cancelDeliveries } from '../results/cancel.ts';
 import { devicesOfChunks } from './chunks.ts';
 import type { RouterCounts } from '../counts.ts';
@@ -14,43 +15,70 @@ import type { Outgoing } from './compose.ts';
 import { appendOf } from './devices.ts';
 import { messageOfJob } from './list.ts';
 import type { Notices } from './notices.ts';
+import { rangeOfJob, spanJobs, spansOf } from './spans.ts';
 
 export interface ExpansionOptions {
   readonly store: Pick<
     Store,
-    'messages' | 'changeMessage' | 'messageChunk' | 'append' | 'settleEntries' | 'accountDevices'
+    'messages' | 'changeMessage' | 'messageChunk' | 'append' | 'settleEntries' | 'accountDevices' | 'putJobs'
   >;
   readonly hints: Pick<Hints, 'tellMany'>;
   readonly notices: Notices;
   readonly counts: RouterCounts;
+  /** Jobs are there to be run now. */
+  readonly onJob: () => void;
 }
 
 /** Chunks of one wave: 1,000 appends in a trip, some ten milliseconds of a store's time. */
 export const WAVE_CHUNKS = 2;
 /** Waves at once: the store appends one while another one's answers are read and a third is told to gateways. */
 export const WAVES_MAX = 3;
-/** So many chunks may hold entries without being marked done. */
-export const UNMARKED_CHUNKS_MAX = WAVES_MAX * WAVE_CHUNKS;
+/** So many chunks of a span may hold entries without being marked done: those behind the marked ones. */
+const UNMARKED_CHUNKS_MAX = WAVES_MAX * WAVE_CHUNKS;
 
-/** Runs jobs of kind 'expand'. */
+/** Runs jobs of kind 'expand': a list is split into spans, or expanded if it is short. */
 export function expandLists(options: ExpansionOptions): JobHandler {
+  const { store, counts, onJob } = options;
   return async (job, slice) => {
-    const id = messageOfJob(job);
-    const row = await options.store.changeMessage(job.app, id, {
-      state: 'expanding',
-      expect: ['accepted', 'expanding'],
-    });
-    if (row === null) return await cancelStarted(options, job.app, id);
-    const out = outgoingOf(row);
-    if (out === null) return 'done';
-    if (row.chunksDone === 0) options.counts.expansions.begun++;
-    return await new Expansion(options, row, out).run(slice);
+    const row = await begin(options, job);
+    if (row === null) return await cancelStarted(options, job);
+    if (row.chunksDone === 0) counts.expansions.begun++;
+    const spans = spansOf(row);
+    if (spans === null) return await expand(options, row, { range: { from: 0, to: row.chunks }, slice });
+    await store.putJobs(spanJobs(row, spans));
+    onJob();
+    return 'done';
   };
 }
 
+/** Runs jobs of kind 'span'. */
+export function expandSpans(options: ExpansionOptions): JobHandler {
+  return async (job, slice) => {
+    const row = await begin(options, job);
+    if (row === null) return await cancelStarted(options, job);
+    return await expand(options, row, { range: rangeOfJob(job), slice });
+  };
+}
+
+/** Null: it is expanded, cancelled or gone. */
+async function begin({ store }: ExpansionOptions, job: Job): Promise<Message | null> {
+  return await store.changeMessage(job.app, messageOfJob(job), {
+    state: 'expanding',
+    expect: ['accepted', 'expanding'],
+  });
+}
+
+async function expand(
+  options: ExpansionOptions,
+  row: Message,
+  { range, slice }: { readonly range: ChunkRange; readonly slice: Slice },
+): Promise<JobOutcome> {
+  const out = outgoingOf(row);
+  return out === null ? 'done' : await new Expansion(options, { row, out, range }).run(slice);
+}
+
 /** A wave under way; `done` once its recipients are in their streams and told. */
-interface Wave {
-  readonly to: number;
+interface Wave extends ChunkRange {
   readonly done: Promise<void>;
 }
 
@@ -58,18 +86,24 @@ interface Wave {
 class Expansion {
   readonly #options: ExpansionOptions;
   readonly #row: Message;
+  readonly #range: ChunkRange;
   readonly #out: Outgoing;
   /** As streams hold it. */
   readonly #record: Uint8Array;
+  /** All chunks of the range before this one are marked. */
   #marked: number;
   #waves: Wave[] = [];
 
-  constructor(options: ExpansionOptions, row: Message, out: Outgoing) {
+  constructor(
+    options: ExpansionOptions,
+    { row, out, range }: { readonly row: Message; readonly out: Outgoing; readonly range: ChunkRange },
+  ) {
     this.#options = options;
     this.#row = row;
+    this.#range = range;
     this.#out = out;
     this.#record = row.recipients > 1 && isBodyLarge(out.record) ? withoutBody(out.record) : out.record;
-    this.#marked = row.chunksDone;
+    this.#marked = firstChunkToDo(row, range);
   }
 
   async run(slice: Slice): Promise<JobOutcome> {
@@ -82,49 +116,52 @@ class Expansion {
   }
 
   async #run(slice: Slice): Promise<JobOutcome> {
-    const { chunks } = this.#row;
+    const end = this.#range.to;
     let from = this.#marked;
-    while (from < chunks && !slice.isOver()) {
-      const to = Math.min(chunks, from + WAVE_CHUNKS);
+    while (from < end && !slice.isOver()) {
+      const to = Math.min(end, from + WAVE_CHUNKS);
       this.#begin(from, to);
       from = to;
-      if (this.#waves.length === WAVES_MAX && !(await this.#mark())) return await this.#cancelled(from);
+      if (this.#waves.length === WAVES_MAX && !(await this.#mark())) return await this.#stopped(from);
     }
-    while (this.#waves.length > 0) if (!(await this.#mark())) return await this.#cancelled(from);
-    if (from < chunks) return { laterMs: 0 };
-    if (chunks === 0) await this.#markAt(0);
-    this.#options.counts.expansions.ended++;
+    while (this.#waves.length > 0) if (!(await this.#mark())) return await this.#stopped(from);
+    if (from < end) return { laterMs: 0 };
+    if (this.#row.chunks === 0) await this.#markDone({ from: 0, to: 0 });
     return 'done';
   }
 
   #begin(from: number, to: number): void {
     const done = this.#wave(from, to);
     done.catch(() => {}); // awaited when its turn comes to be marked: until then its rejection is not unhandled
-    this.#waves.push({ to, done });
+    this.#waves.push({ from, to, done });
   }
   async #wave(from: number, to: number): Promise<void> {
     await this.#tell(await this.#append(await devicesOfChunks(this.#options.store, this.#row, from, to)));
   }
 
-  /** The first wave ends and is marked done; false: the message was cancelled. */
+  /** The first wave ends and is marked done; false: the list is expanding no more. */
   async #mark(): Promise<boolean> {
-    const [{ to, done }] = this.#waves as [Wave];
+    const [{ from, to, done }] = this.#waves as [Wave];
     await done;
     this.#waves.shift();
-    return await this.#markAt(to);
+    return await this.#markDone({ from, to });
   }
-  async #markAt(to: number): Promise<boolean> {
-    const { app, id, chunks } = this.#row;
-    const state = to === chunks ? 'expanded' : 'expanding';
-    const kept = await this.#options.store.changeMessage(app, id, { state, chunksDone: to, expect: ['expanding'] });
-    if (kept !== null) this.#marked = to;
-    return kept !== null;
+  async #markDone(range: ChunkRange): Promise<boolean> {
+    const { app, id } = this.#row;
+    const { store, counts } = this.#options;
+    const kept = await store.changeMessage(app, id, { done: range, expect: ['expanding'] });
+    if (kept === null) return false;
+    this.#marked = range.to;
+    if (kept.state === 'expanded') counts.expansions.ended++;
+    return true;
   }
 
-  /** What this slice appended and did not mark ends; the job of the cancel sees to the rest. */
-  async #cancelled(to: number): Promise<'done'> {
+  /** Cancelled: what this slice appended and did not mark ends; the job of the cancel sees to the rest. */
+  async #stopped(to: number): Promise<'done'> {
     await Promise.allSettled(this.#waves.map(({ done }) => done));
     const { store } = this.#options;
+    // Or its lease ran out meanwhile, and others have expanded the list: what stands in streams stands there rightly.
+    if (!(await isCancelled(store, this.#row))) return 'done';
     await cancelDeliveries(store, this.#row, await devicesOfChunks(store, this.#row, this.#marked, to));
     return 'done';
   }
@@ -161,11 +198,18 @@ class Expansion {
   }
 }
 
-/** Cancelled while a router was at it that died: what it may have appended and did not mark ends. */
-async function cancelStarted({ store }: ExpansionOptions, app: AppId, id: MessageId): Promise<'done'> {
+async function isCancelled(store: Pick<Store, 'messages'>, { app, id }: Message): Promise<boolean> {
   const [row] = await store.messages(app, [id]);
+  return row?.state === 'cancelled';
+}
+
+/** Cancelled while a router was at it that died: what it may have appended and did not mark ends. */
+async function cancelStarted({ store }: ExpansionOptions, job: Job): Promise<'done'> {
+  const [row] = await store.messages(job.app, [messageOfJob(job)]);
   if (row?.state !== 'cancelled') return 'done';
-  const to = Math.min(row.chunks, row.chunksDone + UNMARKED_CHUNKS_MAX);
-  await cancelDeliveries(store, row, await devicesOfChunks(store, row, row.chunksDone, to));
+  const range = job.kind === 'span' ? rangeOfJob(job) : { from: 0, to: row.chunks };
+  const from = firstChunkToDo(row, range);
+  const to = Math.min(range.to, from + UNMARKED_CHUNKS_MAX);
+  await cancelDeliveries(store, row, await devicesOfChunks(store, row, from, to));
   return 'done';
 }

@@ -5,6 +5,7 @@ import { SHOP } from '../fixtures.ts';
 import { JobClaims } from './job-claims.ts';
 
 const MOST = 16;
+const TOGETHER = 8;
 const turns = async (): Promise<void> => {
   for (let i = 0; i < 5; i++) await new Promise(setImmediate);
 };
@@ -16,6 +17,7 @@ function aQueue(waiting: number) {
   let running = 0;
   const claims = new JobClaims({
     most: MOST,
+    together: TOGETHER,
     async claim(limit) {
       asked.push(limit);
       await new Promise(setImmediate);

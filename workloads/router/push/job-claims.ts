@@ -6,13 +6,12 @@ import type { Job } from '../../store/port.ts';
 export interface JobClaimsOptions {
   /** Jobs at once. */
   readonly most: number;
+  /** Jobs that must be done before others are let in: a claim asks sixteen buckets. */
+  readonly together: number;
   readonly claim: (limit: number) => Promise<readonly Job[]>;
   readonly onJobs: (jobs: readonly Job[], claims: JobClaims) => void;
   readonly onFailure: (error: unknown) => void;
 }
-
-/** Jobs that must be done before others are let in: a claim asks sixteen buckets. */
-const TOGETHER = 8;
 
 export class JobClaims {
   readonly #options: JobClaimsOptions;
@@ -38,7 +37,7 @@ export class JobClaims {
   ended(wasDone: boolean): void {
     this.#running--;
     if (wasDone) this.#allowed++;
-    if (this.#more && (this.#allowed >= TOGETHER || this.#running === 0)) this.#next();
+    if (this.#more && (this.#allowed >= this.#options.together || this.#running === 0)) this.#next();
   }
 
   /** Resolves when no claim is under way. */

@@ -4,7 +4,8 @@
 // are claimed when.
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
-import type { Job, JobKind, Store } from '../../store/port.ts';
+import { JOB_QUEUES } from '../../store/job-queues.ts';
+import type { Job, JobKind, JobQueue, Store } from '../../store/port.ts';
 import type { RouterCounts } from '../counts.ts';
 import { JobClaims } from './job-claims.ts';
 
@@ -42,13 +43,21 @@ export const JOB_SLICE_MS = 10_000;
 /** At once of each kind in one router; an expansion holds some thousand rows. */
 export const JOBS_AT_ONCE: Readonly<Record<JobKind, number>> = {
   expand: 8,
+  span: 2,
   send: 64,
   cancel: 4,
   notice: 64,
   'dead-letters': 4,
 };
-/** At once of each queue. */
-export const QUEUE_AT_ONCE = 64;
+/**
+ * At once of each queue, and how many must be done before others are let in. Of spans a router claims no more than it works on, the next one
+ * when one is done: the others are there for routers that have nothing to do.
+ */
+export const QUEUES: Readonly<Record<JobQueue, { readonly most: number; readonly together: number }>> = {
+  work: { most: 64, together: 8 },
+  notices: { most: 64, together: 8 },
+  spans: { most: JOBS_AT_ONCE.span, together: 1 },
+};
 const BACKOFF_MS = 500;
 const BACKOFF_MS_MAX = 60_000;
 
@@ -66,10 +75,10 @@ class RunningJobs implements Jobs {
 
   constructor(options: JobsOptions) {
     this.#options = options;
-    this.#queues = (['work', 'notices'] as const).map(
+    this.#queues = JOB_QUEUES.map(
       (queue) =>
         new JobClaims({
-          most: QUEUE_AT_ONCE,
+          ...QUEUES[queue],
           claim: (limit) => options.store.claimJobs(limit, JOB_LEASE_MS, queue),
           onJobs: (jobs, claims) => jobs.forEach((job) => this.#start(job, claims)),
           onFailure: (error) => {

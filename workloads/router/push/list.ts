@@ -1,5 +1,5 @@
 // Accepting a message to a list or a group (R10): its recipients in chunks, its row, and the job that expands it, in this order, so that
-// whatever is found has all that it needs. The answer waits for the three; expansion.ts does the rest.
+// whatever is found has all that it needs. The answer waits for the three; expansion.ts does the rest, of a long list in spans.
 import type { MessageId } from '../../protocol/ids.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import type { Job, Message, MessageChunk, MessageState, Store } from '../../store/port.ts';

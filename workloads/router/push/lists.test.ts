@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import type { AccountId, DeviceId, MessageId } from '../../protocol/ids.ts';
 import { LIMITS } from '../../protocol/limits.ts';
 import { decodeRecord } from '../../protocol/record.ts';
-import { eventually, namesOf, someDevices } from '../api/api-fixtures.ts';
+import { aList, eventually, namesOf, someDevices } from '../api/api-fixtures.ts';
+import { systemClock } from '../../runtime/clock.ts';
 import { SHOP, aDevice, aGateway, aRouter, aStore } from '../fixtures.ts';
 
 const stream = (device: DeviceId) => ({ app: SHOP, kind: 'device', device, lane: 'normal' }) as const;
@@ -208,6 +209,22 @@ test('100,000 names are accepted in one request, one more is refused, and so is 
     headers: { 'content-type': 'application/json' },
   });
   assert.equal(elsewhere.status, 413);
+});
+
+test('while a list is expanded in spans, what a stream does not know is pending in the chunks that are not done, whichever those are', async (t) => {
+  const { store } = await aStore(t);
+  const row = await aList(store, systemClock, { names: ['a', 'b', 'c', 'd'], chunkNames: 1 });
+  await store.changeMessage(SHOP, row.id, { state: 'expanding', done: { from: 2, to: 3 }, expect: ['accepted'] });
+  const { ask } = await aRouter(t, { store });
+  const { body } = await ask(`/v1/messages/${row.id}`);
+  assert.deepEqual([body['state'], body['expansion']], ['expanding', { chunks: 4, done: 1 }]);
+  const page = async (cursor: string) =>
+    (await ask(`/v1/messages/${row.id}/deliveries?cursor=${cursor}`)).body['deliveries'] as { state: string }[];
+  const states = await Promise.all(['0.0', '1.0', '2.0', '3.0'].map(page));
+  assert.deepEqual(
+    states.map(([delivery]) => delivery!.state),
+    ['pending', 'pending', 'unknown', 'pending'],
+  );
 });
 
 test('deliveries are paged in the order of the names, over the ends of chunks', async (t) => {

@@ -84,6 +84,7 @@ export async function actOnAll(
     recipients: await store.countDeadLetters(app),
     chunks: 0,
     chunksDone: 0,
+    chunkMarks: '',
     record: null,
     options: JSON.stringify({ ratePerSecond, ...filter }),
   };

@@ -143,6 +143,7 @@ function rowOfRedriven(app: AppId, { letter, messageId, expiresAtMs, record, isS
     recipients: 1,
     chunks: 0,
     chunksDone: 0,
+    chunkMarks: '',
     record: isShared ? record : null,
     options: JSON.stringify({ redriven: letter.messageId }),
   };

@@ -3,6 +3,7 @@
 import { RefusedError } from '../../protocol/codes.ts';
 import type { AccountId, AppId, DeviceId, MessageId } from '../../protocol/ids.ts';
 import { LIMITS } from '../../protocol/limits.ts';
+import { isChunkDone } from '../../store/chunk-marks.ts';
 import type { DeliveryState, EndState, Message, Store } from '../../store/port.ts';
 import { namesOf } from '../push/chunks.ts';
 
@@ -83,7 +84,7 @@ export class Results {
     const { chunk, from } = parseCursor(page.cursor ?? FIRST);
     const names = await namesOf(this.#store, row, chunk, Math.min(chunk + 1, row.chunks));
     const to = Math.min(names.length, from + page.limit);
-    const done = row.state === 'expanded' || chunk < row.chunksDone;
+    const done = row.state === 'expanded' || isChunkDone(row, chunk);
     const results = await this.#named(row, names.slice(from, to), done);
     if (to < names.length) return { results, next: `${chunk}.${to}` };
     return { results, next: chunk + 1 < row.chunks ? `${chunk + 1}.0` : null };

@@ -1,4 +1,4 @@
-// Jobs in Redis: sixteen fixed buckets for each of the two queues, so that whoever looks for due ones asks sixteen times and not 4096
+// Jobs in Redis: sixteen fixed buckets for each of the queues, so that whoever looks for due ones asks sixteen times and not 4096
 // (scripts/jobs.ts). Called by redis-store.ts.
 import { JOB_BUCKETS, jobKey, jobPlace } from './keys.ts';
 import { CLAIM_JOBS, COUNT_DUE_JOBS, COUNT_JOBS, DELAY_JOB, FINISH_JOB, PUT_JOB } from './scripts/jobs.ts';
@@ -7,6 +7,7 @@ import type { Asked, Topology } from './topology.ts';
 import { bytesOf, listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
 import type { Argument } from './batch.ts';
+import { JOB_QUEUES, queueOf } from '../job-queues.ts';
 import type { Job, JobKind, JobName, JobQueue } from '../port.ts';
 import type { AppId } from '../../protocol/ids.ts';
 
@@ -57,9 +58,8 @@ export async function finishJobs(topology: Topology, jobs: readonly JobName[]): 
 }
 
 export async function countJobs(topology: Topology): Promise<number> {
-  const queues: readonly JobQueue[] = ['work', 'notices'];
   const asked = Array.from({ length: JOB_BUCKETS }, (_, bucket) =>
-    queues.map((queue) => inBucket(bucket, queue, [])),
+    JOB_QUEUES.map((queue) => inBucket(bucket, queue, [])),
   ).flat();
   return (await askAll(topology, COUNT_JOBS, asked)).reduce<number>((sum, reply) => sum + numberOf(reply), 0);
 }
@@ -69,7 +69,7 @@ function inBucket(bucket: number, queue: JobQueue, args: readonly Argument[]): A
 }
 
 function askedOf(job: JobName, args: readonly Argument[]): Asked {
-  const { bucket, key, name } = jobPlace(job.app, job.id, job.kind === 'notice' ? 'notices' : 'work');
+  const { bucket, key, name } = jobPlace(job.app, job.id, queueOf(job.kind));
   return { bucket, key, args: [name, ...args] };
 }
 

@@ -14,7 +14,7 @@
 //   {b}sg<app/group> string · {b}sG<app/group> zset of members
 //   {b}c         hash  the lives that have routes in this bucket, numbered, with their counts
 //   {b}l         hash  counters of the ledger        {b}y  hash  dead letters · {b}w  zset of them by time
-//   {b}J         hash  jobs · {b}T  zset of them by when they are due; only in buckets 0–15
+//   {b}J         hash  jobs · {b}T  zset of them by when they are due; only in buckets 0–15 · {b}NJ, {b}NT notices · {b}PJ, {b}PT spans
 //   {0}L         hash  gateway → lease · {0}Lrouter, {0}Ldrainer   hash  boot id → lease of that role
 //   {b}S         hash  the store id of the node that holds bucket b
 import type { AccountId, AppId, DeviceId, TopicName } from '../../protocol/ids.ts';
@@ -85,8 +85,9 @@ export function roleLeasesKey(role: RoleLease['role']): { bucket: number; key: s
 
 /** Buckets that jobs are in. */
 export const JOB_BUCKETS = 16;
+const QUEUE_LETTERS: Readonly<Record<JobQueue, string>> = { work: '', notices: 'N', spans: 'P' };
 export function jobKey(bucket: number, queue: JobQueue): string {
-  return queue === 'notices' ? `{${bucket}}NJ` : `{${bucket}}J`;
+  return `{${bucket}}${QUEUE_LETTERS[queue]}J`;
 }
 export function jobPlace(app: AppId, id: string, queue: JobQueue): { bucket: number; key: string; name: string } {
   const bucket = hash(`${app}/${id}`) % JOB_BUCKETS;

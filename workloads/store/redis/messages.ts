@@ -60,7 +60,8 @@ export class RedisMessages {
   }
 
   async change(app: AppId, id: MessageId, change: MessageChange): Promise<Message | null> {
-    const args = [change.state ?? '', change.chunksDone ?? '', change.expect.join(' ')];
+    const { state = '', chunksDone = '', done, expect } = change;
+    const args = [state, chunksDone, done?.from ?? '', done?.to ?? '', expect.join(' ')];
     const row = await askOne(this.#topology, CHANGE_MESSAGE, { ...textKey('i', app, id), args });
     return row === null ? null : messageOf({ app, id }, row, (await this.bodies(app, [id]))[0]!);
   }
@@ -102,13 +103,13 @@ function chunkKey(app: AppId, id: MessageId, index: number): { bucket: number; k
 
 /** In the order of scripts/messages.ts, as JSON. */
 function valuesOf(message: Message): string {
-  const { target, lane, state, acceptedAtMs, dueAtMs, expiresAtMs, recipients, chunks, chunksDone, options } = message;
+  const { target, lane, state, acceptedAtMs, dueAtMs, expiresAtMs, recipients, chunks, chunksDone } = message;
   const values = [JSON.stringify(target), lane, state, acceptedAtMs, dueAtMs, expiresAtMs];
-  return JSON.stringify([...values, recipients, chunks, chunksDone, options]);
+  return JSON.stringify([...values, recipients, chunks, chunksDone, message.options, message.chunkMarks]);
 }
 
 function messageOf(of: { app: AppId; id: MessageId }, row: Reply, record: Uint8Array | null): Message {
-  const [target, lane, state, acceptedAtMs, dueAtMs, expiresAtMs, recipients, chunks, chunksDone, options] =
+  const [target, lane, state, acceptedAtMs, dueAtMs, expiresAtMs, recipients, chunks, chunksDone, options, marks] =
     listOf(row);
   return {
     ...of,
@@ -121,6 +122,7 @@ function messageOf(of: { app: AppId; id: MessageId }, row: Reply, record: Uint8A
     recipients: numberOf(recipients),
     chunks: numberOf(chunks),
     chunksDone: numberOf(chunksDone),
+    chunkMarks: marks === undefined ? '' : textOf(marks),
     record,
     options: textOf(options),
   };

@@ -2,6 +2,7 @@
 // calls these inside a tick's transaction.
 import type { DatabaseSync } from 'node:sqlite';
 import { prepare } from './database.ts';
+import { JOB_QUEUES } from '../job-queues.ts';
 import type { Job, JobKind, JobQueue } from '../port.ts';
 import type { AppId } from '../../protocol/ids.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -31,7 +32,8 @@ export class SqliteJobs {
     this.#put = prepare(db, `INSERT OR IGNORE INTO jobs (${columns}, ready_at) VALUES (?, ?, ?, ?, ?, ?, ?)`);
     this.#ready = prepare<Columns>(
       db,
-      `SELECT ${columns} FROM jobs WHERE (kind = 'notice') = ? AND ready_at <= ? ORDER BY ready_at, rowid LIMIT ?`,
+      `SELECT ${columns} FROM jobs WHERE (kind = 'notice') + 2 * (kind = 'span') = ? AND ready_at <= ?
+       ORDER BY ready_at, rowid LIMIT ?`,
     );
     this.#claim = prepare(db, 'UPDATE jobs SET ready_at = ?, claims = claims + 1 WHERE app = ? AND id = ?');
     this.#delay = prepare(
@@ -48,7 +50,7 @@ export class SqliteJobs {
 
   claim(limit: number, leaseMs: number, queue: JobQueue): Job[] {
     const nowMs = this.#clock.nowMs();
-    const jobs = this.#ready.all(queue === 'notices' ? 1 : 0, nowMs, limit);
+    const jobs = this.#ready.all(JOB_QUEUES.indexOf(queue), nowMs, limit);
     for (const { app, id } of jobs) this.#claim.run(nowMs + leaseMs, app, id);
     return jobs.map(({ due_at: dueAtMs, ...job }) => ({ ...job, dueAtMs }));
   }

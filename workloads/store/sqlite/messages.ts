@@ -2,6 +2,7 @@
 // while after they are due. sqlite-store.ts calls these inside a tick's transaction.
 import type { DatabaseSync } from 'node:sqlite';
 import { prepare } from './database.ts';
+import { withChunksDone } from '../chunk-marks.ts';
 import type { Message, MessageChange, MessageChunk, MessageState } from '../port.ts';
 import type { StoreLimits } from '../store-limits.ts';
 import type { AppId, MessageId } from '../../protocol/ids.ts';
@@ -18,6 +19,7 @@ interface Columns {
   readonly recipients: number;
   readonly chunks: number;
   readonly chunks_done: number;
+  readonly chunk_marks: string;
   readonly options: string;
   readonly record: Uint8Array | null;
 }
@@ -38,10 +40,10 @@ export class SqliteMessages {
     this.#clock = clock;
     this.#keptMs = limits.messageKeptMs;
     const fields =
-      'target, lane, state, accepted_at, due_at, expires_at, recipients, chunks, chunks_done, options, record';
+      'target, lane, state, accepted_at, due_at, expires_at, recipients, chunks, chunks_done, chunk_marks, options, record';
     this.#put = prepare(
       db,
-      `INSERT OR IGNORE INTO messages (app, id, kept_until, ${fields}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR IGNORE INTO messages (app, id, kept_until, ${fields}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#putChunk = prepare(
       db,
@@ -50,7 +52,10 @@ export class SqliteMessages {
     const kept = 'app = ? AND id = ? AND kept_until > ?';
     this.#keptUntil = prepare<{ kept_until: number }>(db, 'SELECT kept_until FROM messages WHERE app = ? AND id = ?');
     this.#find = prepare<Columns>(db, `SELECT ${fields} FROM messages WHERE ${kept}`);
-    this.#change = prepare(db, 'UPDATE messages SET state = ?, chunks_done = ? WHERE app = ? AND id = ?');
+    this.#change = prepare(
+      db,
+      'UPDATE messages SET state = ?, chunks_done = ?, chunk_marks = ? WHERE app = ? AND id = ?',
+    );
     this.#chunk = prepare<{ names: string }>(db, `SELECT names FROM message_chunks WHERE ${kept} AND part = ?`);
     this.#body = prepare<{ record: Uint8Array | null }>(db, `SELECT record FROM messages WHERE ${kept}`);
     this.#expire = [
@@ -69,7 +74,7 @@ export class SqliteMessages {
         record === null ? 0 : expiresAtMs,
       );
       const times = [acceptedAtMs, dueAtMs, expiresAtMs] as const;
-      const counts = [recipients, message.chunks, message.chunksDone] as const;
+      const counts = [recipients, message.chunks, message.chunksDone, message.chunkMarks] as const;
       const target = JSON.stringify(message.target);
       this.#put.run(app, id, keptUntil, target, lane, state, ...times, ...counts, options, record);
     }
@@ -87,9 +92,9 @@ export class SqliteMessages {
   change(app: AppId, id: MessageId, change: MessageChange): Message | null {
     const row = this.#find.one(app, id, this.#clock.nowMs());
     if (row === undefined || !change.expect.includes(row.state)) return null;
-    const changed = { ...row, state: change.state ?? row.state, chunks_done: change.chunksDone ?? row.chunks_done };
-    this.#change.run(changed.state, changed.chunks_done, app, id);
-    return messageOf(app, id, changed);
+    const message = changed(messageOf(app, id, row), change);
+    this.#change.run(message.state, message.chunksDone, message.chunkMarks, app, id);
+    return message;
   }
 
   chunk(app: AppId, id: MessageId, index: number): string[] | null {
@@ -107,6 +112,13 @@ export class SqliteMessages {
   }
 }
 
+function changed(row: Message, { state = row.state, chunksDone = row.chunksDone, done }: MessageChange): Message {
+  const message = { ...row, state, chunksDone };
+  if (done === undefined) return message;
+  const marked = { ...message, ...withChunksDone(message, done) };
+  return marked.chunksDone === marked.chunks ? { ...marked, state: 'expanded' } : marked;
+}
+
 function messageOf(app: AppId, id: MessageId, row: Columns): Message {
   const { lane, state, recipients, chunks, options, record } = row;
   return {
@@ -121,6 +133,7 @@ function messageOf(app: AppId, id: MessageId, row: Columns): Message {
     recipients,
     chunks,
     chunksDone: row.chunks_done,
+    chunkMarks: row.chunk_marks,
     record,
     options,
   };

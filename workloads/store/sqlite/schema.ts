@@ -137,4 +137,10 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (role, boot_id)
   ) WITHOUT ROWID;
   `,
+  `
+  ALTER TABLE messages ADD COLUMN chunk_marks TEXT NOT NULL DEFAULT '';
+  DROP INDEX jobs_by_time;
+  -- 1: notices, 2: spans, 0: other work.
+  CREATE INDEX jobs_by_time ON jobs ((kind = 'notice') + 2 * (kind = 'span'), ready_at);
+  `,
 ];

@@ -1,5 +1,5 @@
 // Messages, their records and recipients: strings with a TTL, beside each other in the message's bucket. A message, packed by cmsgpack:
-// {target as JSON, lane, state, accepted at, due at, expires at, recipients, chunks, chunks done, options}.
+// {target as JSON, lane, state, accepted at, due at, expires at, recipients, chunks, chunks done, options, marks of chunks done}.
 import { aScript, COMMON } from './script.ts';
 
 const KEEP = `
@@ -52,19 +52,36 @@ return for_each(0, function(key)
 end)`,
 );
 
-/** Key: the message's. Arguments: new state or '', chunks done or '', states expected separated by spaces. Reply: its values now, or nil. */
+const MARK = `
+local STATE, CHUNKS, DONE, MARKS = 3, 8, 9, 11
+-- Chunks from … to - 1 are done, whether or not they were (../../chunk-marks.ts); with the last one the list is expanded.
+local function mark(message, from, to)
+  local chunks, done, marks = message[CHUNKS], message[DONE], message[MARKS] or ''
+  if marks == '' then marks = string.rep('1', done) .. string.rep('0', chunks - done) end
+  to = math.min(to, chunks)
+  if from < to then marks = string.sub(marks, 1, from) .. string.rep('1', to - from) .. string.sub(marks, to + 1) end
+  message[MARKS] = marks
+  message[DONE] = select(2, string.gsub(marks, '1', ''))
+  if message[DONE] == chunks then message[STATE] = 'expanded' end
+end`;
+
+/**
+ * Key: the message's. Arguments: new state or '', chunks done or '', the first of the chunks to mark done or '', the one after their last,
+ * states expected separated by spaces. Reply: its values now, or nil.
+ */
 export const CHANGE_MESSAGE = aScript(
   'change-message',
   { flags: 'allow-oom', itemsMax: 16 },
   COMMON,
+  MARK,
   `
-local STATE, DONE = 3, 9
-return for_each(3, function(key, a)
+return for_each(5, function(key, a)
   local packed = call('GET', key)
   local message = packed and unpack_row(packed)
-  if not message or not string.find(' ' .. ARGV[a + 2] .. ' ', ' ' .. message[STATE] .. ' ', 1, true) then return false end
+  if not message or not string.find(' ' .. ARGV[a + 4] .. ' ', ' ' .. message[STATE] .. ' ', 1, true) then return false end
   if ARGV[a] ~= '' then message[STATE] = ARGV[a] end
   if ARGV[a + 1] ~= '' then message[DONE] = tonumber(ARGV[a + 1]) end
+  if ARGV[a + 2] ~= '' then mark(message, tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3])) end
   call('SET', key, pack_row(message), 'KEEPTTL')
   return message
 end)`,
