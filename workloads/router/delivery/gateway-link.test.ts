@@ -10,7 +10,14 @@ import type { GatewayLease } from '../../store/port.ts';
 import { replyOf } from '../doors/client-door.ts';
 import { LINK_KEY, aGateway, aStore } from '../fixtures.ts';
 import type { FakeGateway } from '../fixtures.ts';
-import { GatewayLink, LIVE_WINDOW, UNANSWERED_BYTES_MAX, UNANSWERED_MAX, UNANSWERED_MS } from './gateway-link.ts';
+import {
+  GatewayLink,
+  LIVE_WINDOW,
+  QUESTIONS_MAX,
+  UNANSWERED_BYTES_MAX,
+  UNANSWERED_MAX,
+  UNANSWERED_MS,
+} from './gateway-link.ts';
 import type { Delivery, Sent } from './gateway-link.ts';
 
 const live = (record = new Uint8Array(1)): Delivery => ({
@@ -146,6 +153,30 @@ test('a question is answered by its reply; without one in time, or when the link
   const cut = link.ask({ ...question, body }, 1000);
   gateway.server.kill();
   assert.equal(await cut, null);
+});
+
+test('questions under way are bounded: one more is answered by nothing at once, and a reply makes room', async (t) => {
+  const { link, gateway, up } = await aLink(t);
+  await up();
+  const asked: number[] = [];
+  gateway.reply = ({ seq }) => {
+    asked.push(seq);
+    return null;
+  };
+  const question = { kind: 'command', op: 'trace', app: 'shop' as AppId, account: '', device: '' } as const;
+  const ask = () => link.ask({ ...question, body: new Uint8Array(0) }, 60_000);
+  const soon = <T>(promise: Promise<T>) =>
+    Promise.race([promise, new Promise((resolve) => setImmediate(resolve, 'under way'))]);
+  const replies = Array.from({ length: QUESTIONS_MAX }, ask);
+  assert.deepEqual([await soon(replies.at(-1)!), await soon(ask())], ['under way', null]);
+  while (asked.length < QUESTIONS_MAX) await new Promise(setImmediate);
+  gateway.server.peers()[0]!.send(replyOf(asked[0]!, 200, {}));
+  assert.equal((await replies[0])?.status, 200);
+  const next = ask();
+  while (asked.length < QUESTIONS_MAX + 1) await new Promise(setImmediate);
+  gateway.server.peers()[0]!.send(replyOf(asked.at(-1)!, 200, {}));
+  assert.equal((await next)?.status, 200);
+  assert.equal(asked.length, QUESTIONS_MAX + 1, 'the one past the limit was never sent');
 });
 
 test('rows of one message for many devices count each, and are answered by their places', async (t) => {

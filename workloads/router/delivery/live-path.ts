@@ -87,7 +87,7 @@ export class LivePath {
     this.#options.onForwarded();
     const answer = await this.#options.peers.forward(owner, message);
     if (answer === null)
-      throw busy('the router that owns the stream went away; whether the message was sent is unknown');
+      throw busy('the router that owns the stream went away or takes no more; whether the message was sent is unknown');
     return answer;
   }
 

@@ -38,8 +38,8 @@ const CLOSING_MS = 2000;
 const CLOSING_CHECK_MS = 10;
 /** Stored in one trip, of one stream. */
 const REPLAY_MAX = 100;
-/** Pushes that wait for the bus; at 64 KiB each the worst 320 MiB, at 1 KB 5 MiB. */
-const WAITING_MAX = 5000;
+/** Pushes that wait for the bus, and that are held while the journal runs empty; at 64 KiB each the worst 320 MiB, at 1 KB 5 MiB. */
+export const JOURNAL_WAITING_MAX = 5000;
 const RECORDS_PER_PUBLISH = 500;
 /** A router that starts waits no longer to know whether something is in the journal. */
 const LEFT_MS = 2000;
@@ -111,9 +111,9 @@ export class Journal {
     return this.#needed;
   }
 
-  /** Whether this push goes by the journal, known once it is: while the journal runs empty, pushes wait a moment for that. */
+  /** Whether this push goes by the journal, known once it is: while the journal runs empty, pushes wait a moment for that; when too many do, they go by it. */
   takes(): Promise<boolean> {
-    if (this.#closingMs === null) return Promise.resolve(this.#needed);
+    if (this.#closingMs === null || this.#held.length >= JOURNAL_WAITING_MAX) return Promise.resolve(this.#needed);
     return new Promise((resolve) => void this.#held.push(resolve));
   }
 
@@ -131,8 +131,8 @@ export class Journal {
 
   /** Resolves once every in-sync replica of the bus has it. Rejects with BusUnavailableError or BusFullError, outcome unknown. */
   accept(entry: JournalEntry): Promise<void> {
-    if (this.#waiting.length >= WAITING_MAX)
-      return Promise.reject(new BusFullError(`expected at most ${WAITING_MAX} pushes waiting for the bus`));
+    if (this.#waiting.length >= JOURNAL_WAITING_MAX)
+      return Promise.reject(new BusFullError(`expected at most ${JOURNAL_WAITING_MAX} pushes waiting for the bus`));
     const record = encodeEntry(entry);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ record, resolve, reject });
