@@ -10,7 +10,7 @@ import type { Gap } from './inbox.ts';
 import type { ReceivedMessage } from './received.ts';
 import type { Credential, Fetch } from './registry-api.ts';
 import type { WebSocketConstructor } from './socket.ts';
-import type { ClientState } from './state.ts';
+import type { ClientState, OutgoingState } from './state.ts';
 import type { Storage } from './storage.ts';
 
 export interface ClientOptions {
@@ -45,6 +45,11 @@ export interface ClientOptions {
   /** The gateway sheds load: live messages below a level are not sent. Fall back to other ways until `onRestored`. */
   readonly onDegraded?: (degraded: Degraded) => void;
   readonly onRestored?: () => void;
+  /**
+   * Messages of this client are put off by its gateway, with why, such as `upstream-unavailable` where the cluster has no bus; or they are
+   * taken again (`putOff` null). They are kept and sent again in any case; this is for whoever looks at a `send` that stays pending.
+   */
+  readonly onOutgoing?: (outgoing: OutgoingState) => void;
   /** A stream could not be continued where this client was: messages between the two places may be lost to it. */
   readonly onGap?: (gap: Gap) => void;
   /** What went wrong without ending anything: a handler that threw, a storage that did not save. */
@@ -79,7 +84,8 @@ export interface Client {
   subscribe(topic: string, options?: { readonly filter?: TopicFilter | null }): Promise<void>;
   unsubscribe(topic: string): Promise<void>;
   /**
-   * To the business: resolves when the bus has the message; kept and sent again until then. Rejects as Outgoing.keep says.
+   * To the business: resolves when the bus has the message; kept and sent again until then, which `onOutgoing` and
+   * `state().outgoing` show. Rejects as Outgoing.keep says.
    * @param kind names the handler, 1–64 characters
    * @param options.order messages of one order key are handled in their order; default: those of this device
    */

@@ -4,7 +4,7 @@ import { CLOSE } from '../protocol/codes.ts';
 import type { AccountId, MessageId, TopicName } from '../protocol/ids.ts';
 import { Bench, E1, NORMAL, aMessage, aState, acked, until } from './client-bench.ts';
 import { NackError, nack } from './client.ts';
-import type { Client } from './client.ts';
+import type { Client, OutgoingState } from './client.ts';
 import { ClientClosedError, InvalidOutgoingError, OutgoingRefusedError } from './outgoing.ts';
 import { QuestionRefusedError } from './questions.ts';
 import type { GatewaySide } from './scripted-server.ts';
@@ -246,6 +246,41 @@ describe('messages to other clients', () => {
     await assert.rejects(client.send({ device: 'd' }, 1, { ttlMs: 0 }), InvalidOutgoingError);
     assert.equal(bench!.sent('send').length, 1);
   });
+});
+
+test('a message that the gateway puts off stays pending, is sent again with its key, and says so until one is taken', async () => {
+  const told: OutgoingState[] = [];
+  const client = await live({ onOutgoing: (outgoing) => void told.push(outgoing) });
+  let busAway = true;
+  bench!.gateways[0]!.onFrame = (side, frame) => {
+    const more = { code: 'upstream-unavailable', message: 'no bus is configured', retryAfterMs: 1 } as const;
+    if (frame.type === 'upstream' && busAway) side.send({ type: 'error', id: frame.id, ...more });
+    else bench!.serve(side, frame);
+  };
+  const sent = Promise.all([client.send('a', 1), client.send('b', 2)]);
+  await until(() => bench!.sent('upstream').length > 5);
+  const putOff = { code: 'upstream-unavailable', problem: 'no bus is configured' };
+  assert.deepEqual(told, [{ waiting: 2, putOff }], 'once, however often it is put off');
+  assert.deepEqual(client.state().outgoing, { waiting: 2, putOff });
+  assert.equal(new Set(bench!.sent('upstream').map(({ key }) => key)).size, 2);
+  busAway = false;
+  await sent;
+  assert.deepEqual([told.length, told[1]!.putOff], [2, null]);
+  assert.deepEqual(client.state().outgoing, { waiting: 0, putOff: null });
+});
+
+test('a message to other clients that is put off is sent again in its time, with nothing else going on', async () => {
+  const client = await live();
+  let refusals = 2;
+  bench!.gateways[0]!.onFrame = (side, frame) => {
+    const more = { code: 'rate-limited', message: 'later', retryAfterMs: 20 } as const;
+    if (frame.type === 'send' && refusals-- > 0) side.send({ type: 'error', id: frame.id, ...more });
+    else bench!.serve(side, frame);
+  };
+  const sent = client.send({ device: 'd' }, 1);
+  await until(() => client.state().outgoing.putOff?.code === 'rate-limited');
+  await sent;
+  assert.equal(bench!.sent('send').length, 3);
 });
 
 test('upstream messages name their order key', async () => {

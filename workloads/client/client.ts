@@ -35,6 +35,7 @@ import type { Storage, StoredState } from './storage.ts';
 
 export type { Client, ClientOptions, GroupPage, Groups, SendTo } from './client-options.ts';
 export type { ReceivedMessage } from './received.ts';
+export type { OutgoingState } from './state.ts';
 export { NackError, nack } from './nack.ts';
 
 const AT_ONCE_DEFAULT = 16;
@@ -67,7 +68,12 @@ class PushClient implements Client {
     this.#clock = options.clock ?? applicationClock;
     const { seenIdsMax = 1000, queueMax = 10_000, outgoingMax = 1000 } = options;
     this.#inbox = new Inbox({ positions: stored.positions, seen: stored.seen, seenIdsMax, queueMax });
-    this.#requests = new Requests({ storage, outgoingMax, stored: stored.outgoing });
+    this.#requests = new Requests({
+      storage,
+      outgoingMax,
+      stored: stored.outgoing,
+      onOutgoing: () => this.#toldOutgoing(),
+    });
     this.groups = openGroups((question) => this.#ask((questions) => questions.ask<'group'>(question)));
     this.#sessions = new SessionKeeper(options, storage, (error) => this.#report(error));
     this.#connector = openConnector(options, {
@@ -136,7 +142,7 @@ class PushClient implements Client {
     return { sent, left };
   }
   state(): ClientState {
-    return { ...this.#connector.shown, degraded: this.#degradation.now };
+    return { ...this.#connector.shown, degraded: this.#degradation.now, outgoing: this.#requests.outgoing };
   }
   counters(): ClientCounters {
     return this.#counts.with({ ...this.#inbox.counters(), ...this.#delivery.counters(), ...this.#acks.counters() });
@@ -250,6 +256,10 @@ class PushClient implements Client {
       case 'goaway':
       case 'pong': // the connector's own
     }
+  }
+
+  #toldOutgoing(): void {
+    this.#guard(() => this.#options.onOutgoing?.(this.#requests.outgoing));
   }
 
   #answered(frame: Answer): void {

@@ -28,6 +28,13 @@ export class ClientClosedError extends Error {
   readonly code = 'client-closed';
 }
 
+/** Why messages wait that a gateway could have taken: it put them off, and is asked again. */
+export interface PutOff {
+  /** Such as `upstream-unavailable`: no bus is configured, or it does not take them now. */
+  readonly code: ErrorCode;
+  readonly problem: string;
+}
+
 /** What is sent, without id and key. */
 export type OutgoingMessage = Omit<UpstreamFrame, 'id' | 'key'> | Omit<SendFrame, 'id' | 'key'>;
 
@@ -50,16 +57,31 @@ export class Outgoing {
   readonly #max: number;
   readonly #newId: () => number;
   readonly #newKey: () => string;
+  readonly #onPutOff: () => void;
+  #putOff: PutOff | null = null;
 
-  constructor(options: { storage: Storage; max: number; newId: () => number; newKey: () => string }) {
+  /** @param options.onPutOff `putOff` has changed */
+  constructor(options: {
+    storage: Storage;
+    max: number;
+    newId: () => number;
+    newKey: () => string;
+    onPutOff: () => void;
+  }) {
     this.#storage = options.storage;
     this.#max = options.max;
     this.#newId = options.newId;
     this.#newKey = options.newKey;
+    this.#onPutOff = options.onPutOff;
   }
 
   get waiting(): number {
     return this.#pending.size;
+  }
+
+  /** As the last answer said; null: nothing is put off. */
+  get putOff(): PutOff | null {
+    return this.#putOff;
   }
 
   /** What an earlier life of this client left. */
@@ -120,6 +142,7 @@ export class Outgoing {
     const message = this.#pending.get(id);
     if (message === undefined) return;
     this.#pending.delete(id);
+    this.#say(null);
     message.resolve(messageId);
     await this.#storage.save({ outgoingRemoved: [message.key] });
   }
@@ -136,9 +159,10 @@ export class Outgoing {
     if (frame.retryAfterMs !== undefined || isPassing(frame.code)) {
       message.sentOn = 0;
       message.notBeforeMs = nowMs + (frame.retryAfterMs ?? RETRY_DEFAULT_MS);
-      return;
+      return this.#say({ code: frame.code, problem: frame.message });
     }
     this.#pending.delete(message.id);
+    if (this.#pending.size === 0) this.#say(null);
     message.reject(new OutgoingRefusedError(frame.code, frame.message));
     await this.#storage.save({ outgoingRemoved: [message.key] });
   }
@@ -146,6 +170,13 @@ export class Outgoing {
   stop(error: Error): void {
     for (const message of this.#pending.values()) message.reject(error);
     this.#pending.clear();
+    this.#putOff = null;
+  }
+
+  #say(putOff: PutOff | null): void {
+    const before = this.#putOff;
+    this.#putOff = putOff;
+    if (before?.code !== putOff?.code || before?.problem !== putOff?.problem) this.#onPutOff();
   }
 
   #add(message: StoredOutgoing, resolve: Pending['resolve'], reject: Pending['reject']): number {

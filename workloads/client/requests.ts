@@ -6,6 +6,7 @@ import type { Place } from './inbox.ts';
 import { Outgoing } from './outgoing.ts';
 import { Questions } from './questions.ts';
 import type { Storage, StoredOutgoing } from './storage.ts';
+import type { OutgoingState } from './state.ts';
 import { Subscriptions } from './subscriptions.ts';
 
 export type Answer = Extract<
@@ -20,17 +21,27 @@ export class Requests {
   readonly sends: Outgoing;
   #lastId = 0;
 
-  /** @param options.stored what an earlier life of this client left */
-  constructor(options: { storage: Storage; outgoingMax: number; stored: readonly StoredOutgoing[] }) {
+  /** @param options.stored what an earlier life of this client left  @param options.onOutgoing what is put off, `outgoing` says, has changed */
+  constructor(options: {
+    storage: Storage;
+    outgoingMax: number;
+    stored: readonly StoredOutgoing[];
+    onOutgoing: () => void;
+  }) {
     const newId = (): number => ++this.#lastId;
     const newKey = (): string => crypto.randomUUID();
-    const { storage, outgoingMax: max, stored } = options;
+    const { storage, outgoingMax: max, stored, onOutgoing: onPutOff } = options;
     this.subscriptions = new Subscriptions(newId);
     this.questions = new Questions(newId);
-    this.upstream = new Outgoing({ storage, max, newId, newKey });
-    this.sends = new Outgoing({ storage, max, newId, newKey });
+    this.upstream = new Outgoing({ storage, max, newId, newKey, onPutOff });
+    this.sends = new Outgoing({ storage, max, newId, newKey, onPutOff });
     this.upstream.restore(stored.filter(({ message }) => message.type === 'upstream'));
     this.sends.restore(stored.filter(({ message }) => message.type === 'send'));
+  }
+
+  get outgoing(): OutgoingState {
+    const { upstream, sends } = this;
+    return { waiting: upstream.waiting + sends.waiting, putOff: upstream.putOff ?? sends.putOff };
   }
 
   /** What goes to this connection now and has not gone there. */
@@ -70,8 +81,8 @@ export class Requests {
 
   async refused(frame: ErrorFrame, nowMs: number): Promise<void> {
     if (this.subscriptions.refused(frame, nowMs) || this.questions.refused(frame, nowMs)) return;
-    await this.upstream.refused(frame, nowMs);
-    await this.sends.refused(frame, nowMs);
+    const part = this.upstream.has(frame.id) ? this.upstream : this.sends;
+    await part.refused(frame, nowMs);
   }
 
   stop(error: Error): void {

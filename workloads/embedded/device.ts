@@ -9,8 +9,6 @@ import { openDemoAccess, signDeviceCredential } from './demo-access.ts';
 import { FORMS, parseTyped } from './typed.ts';
 import type { Typed } from './typed.ts';
 
-const TELL_AFTER_MS = 2000;
-
 interface Flags {
   readonly access: string;
   readonly registry: string;
@@ -33,6 +31,11 @@ async function run(account: string, device: string, { access: path, registry, ap
       ),
     onState: ({ kind, gateway, problem }) =>
       console.log(`${kind}${gateway === null ? '' : ` at ${gateway}`}${problem === null ? '' : `: ${problem}`}`),
+    onOutgoing: ({ waiting, putOff }) => {
+      if (putOff === null) return;
+      const more = putOff.code === 'upstream-unavailable' ? ' (crds/examples/messaging.yaml has a bus)' : '';
+      console.log(`not taken yet, so kept and sent again: ${putOff.problem}${more}; ${waiting} waiting`);
+    },
     onError: (error) => console.log(String(error)),
   });
   console.log(`${device} of ${account}. Type\n  ${FORMS.join('\n  ')}`);
@@ -62,30 +65,14 @@ async function send(client: Client, typed: Typed): Promise<string> {
     case 'send':
       return `stored as ${await client.send(typed.to, typed.body)}`;
     case 'upstream':
-      return await sendToBusiness(client, typed);
+      await client.send(typed.name, typed.body);
+      return 'taken: the bus has it';
     case 'subscribe':
       await client.subscribe(typed.topic);
       return `hears ${typed.topic}`;
     case 'create':
       await client.groups.create(typed.group, typed.members);
       return `made ${typed.group}`;
-  }
-}
-
-/** It waits for as long as it takes; a person is told why that may be. */
-async function sendToBusiness(client: Client, { name, body }: Extract<Typed, { kind: 'upstream' }>): Promise<string> {
-  const telling = setTimeout(
-    () =>
-      console.log(
-        'not taken yet, so it is kept: without spec.bus there is nobody to take it (crds/examples/messaging.yaml has one)',
-      ),
-    TELL_AFTER_MS,
-  );
-  try {
-    await client.send(name, body);
-    return 'taken: the bus has it';
-  } finally {
-    clearTimeout(telling);
   }
 }
 
