@@ -61,13 +61,13 @@ class Walk {
     await this.#check(cancelAt !== null);
   }
 
-  /** Some die, some hang for a while, some do neither. */
+  /** Some die, some hang for a while, some do neither and lose answers. Hanging past a lease and more trouble then is past what is promised. */
   #start(): void {
     const dies = this.#random() < 0.5;
     const hangsOften = !dies && this.#random() < 0.5 ? 0.03 : 0;
     const diesAt = dies ? 1 + this.#below(80) : Infinity;
     const router = aJobsRouter({
-      store: this.#shaky(this.#store),
+      store: hangsOften > 0 ? this.#store : this.#shaky(this.#store),
       clock: this.#clock,
       dieAt: diesAt,
       dieHow: this.#random() < 0.5 ? 'before' : 'after',

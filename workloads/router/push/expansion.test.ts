@@ -159,6 +159,35 @@ test('a cancel at any step, whoever is killed there or soon after, leaves no del
   }
 });
 
+test('a run that hangs past its lease, and fails then, ends what it appended after a cancel: its job is gone', async (t) => {
+  const { clock, store, devices, row } = await aPlace(t);
+  let goOn: (() => void) | null = null;
+  let losesOne = true;
+  const hanging = new Proxy(store, {
+    get: (target, property: keyof Store) => {
+      const operation = target[property] as (...args: unknown[]) => Promise<unknown>;
+      return async (...args: unknown[]) => {
+        if (property === 'append' && goOn === null) await new Promise<void>((resolve) => (goOn = resolve));
+        if (property !== 'messageChunk' || args[2] !== 0 || !losesOne) return await operation.apply(target, args);
+        losesOne = false;
+        throw new StoreUnavailableError('lost');
+      };
+    },
+  });
+  const first = aJobsRouter({ store: hanging, clock });
+  first.poke();
+  while (goOn === null) await new Promise(setImmediate);
+  await cancelMessage({ store, onJob: () => {} }, SHOP, row.id);
+  clock.advance(JOB_LEASE_MS + 1);
+  const second = aJobsRouter({ store, clock });
+  second.poke();
+  while ((await store.countJobs()) > 0) await new Promise(setImmediate);
+  (goOn as () => void)();
+  await first.rest();
+  assert.equal((await statesOf(store, row, devices))['waiting'], undefined);
+  assert.ok((await store.ledger(SHOP)).cancelled >= 6, 'some of it was appended');
+});
+
 /** The store of someone who dies when asking for one operation. */
 function lame(store: Store, operation: keyof Store): Store {
   return new Proxy(store, {

@@ -90,8 +90,9 @@ class Expansion {
   readonly #out: Outgoing;
   /** As streams hold it. */
   readonly #record: Uint8Array;
-  /** All chunks of the range before this one are marked. */
+  /** All chunks of the range before this one are marked; those from there to `#begun` are in waves. */
   #marked: number;
+  #begun: number;
   #waves: Wave[] = [];
 
   constructor(
@@ -104,33 +105,36 @@ class Expansion {
     this.#out = out;
     this.#record = row.recipients > 1 && isBodyLarge(out.record) ? withoutBody(out.record) : out.record;
     this.#marked = firstChunkToDo(row, range);
+    this.#begun = this.#marked;
   }
 
   async run(slice: Slice): Promise<JobOutcome> {
     try {
       return await this.#run(slice);
-    } finally {
-      // Nothing goes on behind the back of whoever runs it next.
-      await Promise.allSettled(this.#waves.map(({ done }) => done));
+    } catch (error) {
+      // Not left to the next run: if its lease ran out meanwhile, that one was, and did not see what came later.
+      if (await this.#endIfCancelled()) return 'done';
+      throw error;
     }
   }
 
   async #run(slice: Slice): Promise<JobOutcome> {
     const end = this.#range.to;
-    let from = this.#marked;
-    while (from < end && !slice.isOver()) {
-      const to = Math.min(end, from + WAVE_CHUNKS);
-      this.#begin(from, to);
-      from = to;
-      if (this.#waves.length === WAVES_MAX && !(await this.#mark())) return await this.#stopped(from);
+    let isOn = true;
+    while (isOn && this.#begun < end && !slice.isOver()) {
+      this.#begin(Math.min(end, this.#begun + WAVE_CHUNKS));
+      if (this.#waves.length === WAVES_MAX) isOn = await this.#mark();
     }
-    while (this.#waves.length > 0) if (!(await this.#mark())) return await this.#stopped(from);
-    if (from < end) return { laterMs: 0 };
-    if (this.#row.chunks === 0) await this.#markDone({ from: 0, to: 0 });
-    return 'done';
+    while (isOn && this.#waves.length > 0) isOn = await this.#mark();
+    if (isOn && this.#row.chunks === 0) isOn = await this.#markDone({ from: 0, to: 0 });
+    // If it is not cancelled, its lease ran out and others have expanded the list: what stands in streams stands there rightly.
+    if (!isOn) await this.#endIfCancelled();
+    return isOn && this.#begun < end ? { laterMs: 0 } : 'done';
   }
 
-  #begin(from: number, to: number): void {
+  #begin(to: number): void {
+    const from = this.#begun;
+    this.#begun = to;
     const done = this.#wave(from, to);
     done.catch(() => {}); // awaited when its turn comes to be marked: until then its rejection is not unhandled
     this.#waves.push({ from, to, done });
@@ -156,14 +160,14 @@ class Expansion {
     return true;
   }
 
-  /** Cancelled: what this slice appended and did not mark ends; the job of the cancel sees to the rest. */
-  async #stopped(to: number): Promise<'done'> {
+  /** Once no wave is under way. Cancelled: what this slice appended and did not mark ends; the job of the cancel sees to the rest. */
+  async #endIfCancelled(): Promise<boolean> {
     await Promise.allSettled(this.#waves.map(({ done }) => done));
     const { store } = this.#options;
-    // Or its lease ran out meanwhile, and others have expanded the list: what stands in streams stands there rightly.
-    if (!(await isCancelled(store, this.#row))) return 'done';
-    await cancelDeliveries(store, this.#row, await devicesOfChunks(store, this.#row, this.#marked, to));
-    return 'done';
+    const [now] = await store.messages(this.#row.app, [this.#row.id]);
+    if (now?.state !== 'cancelled') return false;
+    await cancelDeliveries(store, this.#row, await devicesOfChunks(store, this.#row, this.#marked, this.#begun));
+    return true;
   }
 
   /** Appends in one trip; answers what stands in streams now. */
@@ -196,11 +200,6 @@ class Expansion {
     const { offline } = await this.#options.hints.tellMany({ app, lane, record, rows });
     await this.#options.notices.waiting(this.#out, offline);
   }
-}
-
-async function isCancelled(store: Pick<Store, 'messages'>, { app, id }: Message): Promise<boolean> {
-  const [row] = await store.messages(app, [id]);
-  return row?.state === 'cancelled';
 }
 
 /** Cancelled while a router was at it that died: what it may have appended and did not mark ends. */
