@@ -59,7 +59,7 @@ test('an app gets nothing of another one by any path: not what is there, not whe
     const { status, body } = await steal(path);
     assert.ok(status === 404 || status === 200, path);
     const asked = decodeURIComponent(path);
-    const text = JSON.stringify(body);
+    const text = JSON.stringify(body).replace(/"traceId":"[0-9a-f]+"/, ''); // chance writes 'ada' as well
     for (const secret of secrets) assert.ok(!text.includes(secret) || asked.includes(secret), `${path}: ${text}`);
   }
   for (const [path, init] of [
