@@ -241,6 +241,22 @@ function startContract(subject: BusSubject): void {
       assert.deepEqual(to.got.map(valueOf), ['meanwhile']);
     }));
 
+  test('a group of one life shares records as others do, until its last member stops', () =>
+    withBus(subject, async ({ bus }) => {
+      const [one, two, other] = [aCollector(), aCollector(), aCollector()];
+      const options = { topics: ['pushcluster.test'], from: 'newest', isOfOneLife: true } as const;
+      const first = await bus.consume({ ...options, group: 'life', handler: one.handler });
+      const second = await bus.consume({ ...options, group: 'life', handler: two.handler });
+      await bus.consume({ ...options, group: 'another', handler: other.handler });
+      await first.stop();
+      await bus.publish([aRecord('a', '1'), aRecord('b', '2')]);
+      await Promise.all([two.until(2), other.until(2)]);
+      await second.stop();
+      await bus.publish([aRecord('a', '3')]);
+      await other.until(3);
+      assert.deepEqual([two.got.length, other.got.map(valueOf).toSorted()], [2, ['1', '2', '3']]);
+    }));
+
   test('records that the headers do not accept are passed over and settled', () =>
     withBus(subject, async ({ bus }) => {
       const to = aCollector();

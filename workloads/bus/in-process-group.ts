@@ -53,6 +53,11 @@ export class InProcessGroup {
     }));
   }
 
+  /** Members now. */
+  get size(): number {
+    return this.#members.length;
+  }
+
   settled(partition: number): number {
     return this.#progress[partition]!.settled;
   }

@@ -86,6 +86,43 @@ test('dead letters of upstream stay for groups that come later, the oldest go pa
   await bus.close();
 });
 
+test('groups of lives that are gone hold no records: many restarts leave room', async () => {
+  const bus = openInProcessBus({ clock: aManualClock(), log: silentLog, recordsMax: 100, partitions: 2 });
+  const { broadcast, upstreamDead } = BUS_TOPICS;
+  for (let life = 0; life < 50; life++) {
+    const to = aCollector();
+    const options = { group: `life-${life}`, isOfOneLife: true, handler: to.handler };
+    const consumer = await bus.consume({ ...options, topics: [broadcast, 'pushcluster.test'], from: 'newest' });
+    await bus.publish(Array.from({ length: 5 }, (_, i) => aRecord(`${i}`, `${life}`, broadcast)));
+    await to.until(5);
+    await consumer.stop();
+  }
+  for (let i = 0; i < 200; i++) await bus.publish([aRecord(`${i}`, 'heard by nobody', broadcast)]);
+  const late = aCollector();
+  await bus.publish(Array.from({ length: 100 }, (_, i) => aRecord(`${i}`, `${i}`)));
+  await assert.rejects(bus.publish([aRecord('more', 'waits for its first group')]), BusFullError);
+  await bus.consume({ topics: ['pushcluster.test'], group: 'late', isOfOneLife: true, handler: late.handler });
+  await late.until(100);
+  await turns(2);
+  await bus.publish([aRecord('k', 'dead', upstreamDead)]);
+  await bus.close();
+});
+
+test('a group of one life whose batch waits to come again ends with its member', async () => {
+  const clock = aManualClock();
+  const bus = openInProcessBus({ clock, log: silentLog, recordsMax: 1 });
+  const handler = (): Promise<void> => Promise.reject(new Error('never'));
+  const consumer = await bus.consume({ topics: [BUS_TOPICS.broadcast], group: 'g', isOfOneLife: true, handler });
+  await bus.publish([aRecord('k', '1', BUS_TOPICS.broadcast)]);
+  await turns(3);
+  assert.equal(clock.pending(), 1);
+  await assert.rejects(bus.publish([aRecord('k', '2', BUS_TOPICS.broadcast)]), BusFullError);
+  await consumer.stop();
+  assert.equal(clock.pending(), 0);
+  await bus.publish([aRecord('k', '2', BUS_TOPICS.broadcast)]);
+  await bus.close();
+});
+
 test('stopping waits for the batch under way', async () => {
   const bus = openInProcessBus({ clock: aManualClock(), log: silentLog });
   const gate = Promise.withResolvers<void>();

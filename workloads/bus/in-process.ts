@@ -1,5 +1,5 @@
 // The bus within one process (embedded, tests): topics of partitions in memory, groups that share them, and bounds instead of
-// retention: a record leaves when every group of its topic has settled it. in-process topics are published by upstream paths and
+// retention: a record leaves when every group of its topic has settled it; a group of one life goes with its last member. in-process topics are published by upstream paths and
 // consumed by handlers; the Kafka bus of a cluster passes the same contract.ts.
 import { BUS_RECORD_BYTES_MAX, BUS_TOPICS, BusFullError, BusRecordError, BusUnavailableError } from './port.ts';
 import type { Bus, BusConsume, BusConsumer, BusHealth, BusRecord } from './port.ts';
@@ -30,9 +30,13 @@ export interface InProcessBusOptions {
  * from the oldest, with a group of its own.
  */
 const KEPT: Readonly<Record<string, number>> = { [BUS_TOPICS.upstreamDead]: 250 };
+/** Topics that are read from the newest on only: what no group waits for is nobody's. Of others it waits for the first group. */
+const UNHEARD: ReadonlySet<string> = new Set([BUS_TOPICS.broadcast]);
 
 interface Topic {
   readonly kept: number;
+  /** Whether records stay that no group waits for. */
+  readonly waits: boolean;
   readonly partitions: readonly Partition[];
   readonly groups: Map<string, InProcessGroup>;
 }
@@ -73,7 +77,7 @@ class InProcessBus implements Bus {
     }
     for (const topic of touched) {
       for (const group of topic.groups.values()) group.wake();
-      if (topic.groups.size === 0 && topic.kept > 0) this.#release(topic);
+      if (topic.groups.size === 0) this.#release(topic);
     }
     return full === null ? Promise.resolve() : Promise.reject(full);
   }
@@ -94,6 +98,7 @@ class InProcessBus implements Bus {
     if (known !== undefined) return known;
     const topic = {
       kept: KEPT[name] ?? 0,
+      waits: KEPT[name] === undefined && !UNHEARD.has(name),
       partitions: newPartitions(this.#options.partitions),
       groups: new Map<string, InProcessGroup>(),
     };
@@ -110,8 +115,19 @@ class InProcessBus implements Bus {
     return Promise.resolve({
       stop: async () => {
         await Promise.all(members.map(({ group, member }) => group.leave(member)));
+        if (options.isOfOneLife === true) for (const name of options.topics) await this.#forget(name, options.group);
       },
     });
+  }
+
+  /** A group without members that nobody comes back to holds nothing back any more. */
+  async #forget(topicName: string, name: string): Promise<void> {
+    const topic = this.#topic(topicName);
+    const group = topic.groups.get(name);
+    if (group === undefined || group.size > 0) return;
+    topic.groups.delete(name);
+    await group.close();
+    this.#release(topic);
   }
 
   #group(topicName: string, { group: name, from = 'oldest' }: BusConsume): InProcessGroup {
@@ -126,9 +142,10 @@ class InProcessBus implements Bus {
 
   /** Frees what every group of the topic has settled, but for what is kept. */
   #release(topic: Topic): void {
+    if (topic.groups.size === 0 && topic.waits) return;
     topic.partitions.forEach((partition, i) => {
-      const settled = Math.min(...[...topic.groups.values()].map((group) => group.settled(i)));
-      const free = topic.kept === 0 ? settled : Math.min(settled, partition.end - topic.kept);
+      const settled = Math.min(partition.end, ...[...topic.groups.values()].map((group) => group.settled(i)));
+      const free = Math.min(settled, partition.end - topic.kept);
       const freed = dropSettled(partition, free);
       this.#records -= freed.records;
       this.#bytes -= freed.bytes;

@@ -38,6 +38,8 @@ export interface BusConsume {
   readonly group: string;
   /** Where a group that is new starts: at the oldest record (default) or behind the newest. */
   readonly from?: 'oldest' | 'newest';
+  /** The group is this life's alone, nobody comes back to it: it may be forgotten once its last member has stopped. */
+  readonly isOfOneLife?: boolean;
   /** False: the record is passed over by its headers, before its value is decoded (C6). */
   readonly accepts?: (headers: Readonly<Record<string, string>>) => boolean;
   readonly handler: BusHandler;

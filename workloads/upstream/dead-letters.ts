@@ -52,6 +52,7 @@ export class DeadLetters {
       topics: [BUS_TOPICS.upstreamDead],
       group: this.group,
       from: 'oldest',
+      isOfOneLife: true,
       handler: (batch) => this.#take(batch),
     });
     this.#options.log.debug({ life }, 'dead letters are read');

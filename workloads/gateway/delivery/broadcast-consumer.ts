@@ -26,6 +26,7 @@ export class BroadcastConsumer {
         topics: [BUS_TOPICS.broadcast],
         group: `broadcast-${bootId}`,
         from: 'newest',
+        isOfOneLife: true,
         accepts: (headers) => this.#accepts(headers),
         handler: (batch) => this.#take(batch),
       },
