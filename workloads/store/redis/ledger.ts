@@ -14,8 +14,8 @@ import type { AppId, TopicName } from '../../protocol/ids.ts';
 
 export const LEDGER_SCRIPTS = [COUNT_HELD, COUNT_ROWS, READ_LEDGER, SHARDS_IN_USE] as const;
 
-/** Prefixes walked at once: each slice holds its node for a fraction of a millisecond. */
-const WALK_WIDTH = 256;
+/** Prefixes walked at once: they hold a node for about a millisecond, all of them. */
+const WALK_WIDTH = 64;
 interface Prefix {
   readonly bucket: number;
   readonly key: string;
