@@ -27,6 +27,8 @@ export interface StageOptions {
   readonly router: boolean;
   /** Whether a drainer runs; default: none. */
   readonly drainer?: boolean;
+  /** Whether Redis rewrites its file when that has doubled, which takes a core for some seconds; default: it does. */
+  readonly rewrites?: boolean;
   /** Default 1; connections are spread over them. */
   readonly gateways?: number;
   /** Settings of the gateway beside the stage's own. */
@@ -39,6 +41,7 @@ export interface Stage {
   readonly gateways: readonly StartedGateway[];
   /** Null where the stage has none. */
   readonly router: (StartedProcess & { readonly url: string; readonly tcpPort: number }) | null;
+  readonly drainer: StartedProcess | null;
   readonly store: StartedProcess | null;
   readonly apiKey: string;
   /** One token a line. */
@@ -71,7 +74,7 @@ export async function startStage(options: StageOptions): Promise<Stage> {
     const apiKey = randomBytes(16).toString('base64url');
     writeDocuments(folder, apiKey);
     const tokensFile = writeTokens(folder, options.devices);
-    const store = await startStore(options.store, folder, started);
+    const store = await startStore(options, folder, started);
     const base = {
       PUSHCLUSTER_CLUSTER: CLUSTER,
       PUSHCLUSTER_BIND: '127.0.0.1',
@@ -83,7 +86,7 @@ export async function startStage(options: StageOptions): Promise<Stage> {
     const gateways: StartedGateway[] = [];
     for (let i = 0; i < (options.gateways ?? 1); i++)
       gateways.push(await startGateway(base, { ...options, ordinal: i }, started));
-    if (options.drainer === true) await startDrainer(base, started);
+    const drainer = options.drainer === true ? await startDrainer(base, started) : null;
     const router = options.router ? await startRouter(base, folder, started) : null;
     const settings = {
       store: options.store,
@@ -91,7 +94,8 @@ export async function startStage(options: StageOptions): Promise<Stage> {
       gateways: gateways.length,
       ...options.gateway,
     };
-    return { gateway: gateways[0]!, gateways, router, store: store.process, apiKey, tokensFile, settings, stop };
+    const parts = { gateway: gateways[0]!, gateways, router, drainer, store: store.process };
+    return { ...parts, apiKey, tokensFile, settings, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -134,9 +138,12 @@ async function startRouter(
   return { ...process, url: `http://127.0.0.1:${ports['http'] ?? 0}`, tcpPort: ports['tcp'] ?? 0 };
 }
 
-async function startDrainer(base: Readonly<Record<string, string>>, started: StartedProcess[]): Promise<void> {
+async function startDrainer(
+  base: Readonly<Record<string, string>>,
+  started: StartedProcess[],
+): Promise<StartedProcess> {
   const env = { ...base, PUSHCLUSTER_DRAINER_NAME: 'bench-drainer', PUSHCLUSTER_LINK_HOST: '127.0.0.1' };
-  await startRole('workloads/drainer/main.js', env, started);
+  return (await startRole('workloads/drainer/main.js', env, started)).process;
 }
 
 async function startRole(
@@ -154,7 +161,7 @@ async function startRole(
 }
 
 async function startStore(
-  kind: StoreKind,
+  { store: kind, rewrites = true }: StageOptions,
   folder: string,
   started: StartedProcess[],
 ): Promise<{ url: string; process: StartedProcess | null }> {
@@ -163,6 +170,7 @@ async function startStore(
   const appendfsync = kind === 'redis-always' ? 'always' : 'everysec';
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes'];
   args.push('--appendfsync', appendfsync, '--maxmemory-policy', 'noeviction');
+  if (!rewrites) args.push('--auto-aof-rewrite-percentage', '0');
   const isReady = (line: string): boolean => line.includes('Ready to accept connections');
   const { process: redis } = await startProcess('redis-server', args, { isReady }).catch((error: unknown) => {
     throw new MissingPartError('redis-server does not start: apt-get install redis-server', { cause: error });
@@ -223,6 +231,7 @@ export function cpuOf(stage: Stage, load: { readonly pid: number }): Readonly<Re
   return {
     gateways,
     ...(stage.router === null ? {} : { router: cpuSeconds(stage.router.pid) }),
+    ...(stage.drainer === null ? {} : { drainer: cpuSeconds(stage.drainer.pid) }),
     ...(stage.store === null ? {} : { redis: cpuSeconds(stage.store.pid) }),
     load: cpuSeconds(load.pid),
   };

@@ -23,6 +23,7 @@ import type { Departures } from './connect/departures.ts';
 import type { Directory } from './connect/directory.ts';
 import type { Drain } from './drain/drain.ts';
 import type { Filters } from './delivery/filter.ts';
+import type { Headroom } from './load/headroom.ts';
 import type { Outbox } from './delivery/outbox.ts';
 import type { PageSource } from './backlog/page-source.ts';
 import type { Peers } from './connect/peers.ts';
@@ -66,6 +67,7 @@ export interface Gateway extends GatewayDeps {
   readonly directory: Directory;
   readonly outbox: Outbox;
   readonly events: ConnectionEvents;
+  readonly headroom: Headroom;
   readonly admission: Admission;
   readonly targets: Targets;
   readonly reads: ReadQueue;

@@ -70,6 +70,11 @@ function addGauges(gateway: Gateway, registry: Registry): void {
     [`${PREFIX}drain_asked`, 'Sessions that the drain under way has asked to leave.', () => drain.state()?.asked ?? 0],
     [`${PREFIX}drain_left`, 'Connections that the drain under way has left.', () => drain.state()?.left ?? 0],
     [`${PREFIX}admission_waiting`, 'Sessions waiting for their turn to open.', () => gateway.admission.waiting],
+    [
+      `${PREFIX}return_share`,
+      'Share of the rates at which sessions open and backlogs are fed, beside live traffic.',
+      () => gateway.headroom.share,
+    ],
     [`${PREFIX}settles_waiting`, 'Lanes whose acks the store does not have yet.', () => gateway.settles.waiting],
     [
       `${PREFIX}cursors_waiting`,
@@ -95,6 +100,11 @@ function addGauges(gateway: Gateway, registry: Registry): void {
     ],
     [`${PREFIX}provisional`, 'Sessions that the store is still to hear of.', () => gateway.provisional.size],
     [`${PREFIX}backlogs`, 'Sessions whose backlog is being fed.', () => gateway.backlog.sessions],
+    [
+      `${PREFIX}backlogs_in_line`,
+      'Of these, those that wait until the gateway has room for a page.',
+      () => gateway.backlog.inLine,
+    ],
     [`${PREFIX}backlog_pages_waiting`, 'Pages of backlogs asked for.', () => gateway.pages.waiting],
     [`${PREFIX}drainers`, 'Links of drainers that stand.', () => gateway.state.peers('drainer').length],
     [
@@ -124,7 +134,7 @@ function addGauges(gateway: Gateway, registry: Registry): void {
   for (const [name, help, read] of rows) gauge(registry, name, help, read);
 }
 
-function addCounters({ counts, outbox }: Gateway, registry: Registry): void {
+function addCounters({ counts, outbox, headroom }: Gateway, registry: Registry): void {
   const rows: readonly [name: string, help: string, read: () => number][] = [
     ['accepted_total', 'Connections taken.', () => counts.accepted],
     ['frames_received_total', 'Frames that came from clients.', () => counts.framesIn],
@@ -166,6 +176,7 @@ function addCounters({ counts, outbox }: Gateway, registry: Registry): void {
     ['hints_held_total', 'Hints of durable messages that waited since load is shed.', () => counts.hintsHeld],
     ['load_changes_total', 'Changes of the level of shedding, or of intake.', () => counts.loadChanges],
     ['provisional_total', 'Sessions let in by their signature while the store was away.', () => counts.provisional],
+    ['return_cuts_total', 'Times that share was cut, the event loop being late.', () => headroom.cuts],
     ['backlog_pages_total', 'Pages of backlogs written.', () => counts.backlogPages],
     ['backlog_put_off_total', 'Pages of backlogs to be asked for again later.', () => counts.backlogPutOff],
     ['pulls_total', 'Pulls answered.', () => counts.pulls],

@@ -28,6 +28,7 @@ import { takeMessage } from './connect/dispatch.ts';
 import { Drain } from './drain/drain.ts';
 import { Filters } from './delivery/filter.ts';
 import type { Gateway, GatewayDeps, GatewaySettings } from './gateway.ts';
+import { HEADROOM_TICK_MS, Headroom } from './load/headroom.ts';
 import { checkSilence } from './connect/heartbeat.ts';
 import { Lease } from './lease.ts';
 import { flushLate } from './delivery/late-live.ts';
@@ -55,7 +56,7 @@ import { openVitals } from './load/vitals.ts';
 
 export type { GatewayDeps, GatewaySettings } from './gateway.ts';
 
-/** The wheel's tick, and the admission's: deadlines are seconds, so this is fine enough. */
+/** The wheel's tick: deadlines are seconds, so this is fine enough. */
 const TICK_MS = 50;
 /** One turn is 102 s: longer than the default 75 s of silence, so that no entry is looked at twice. */
 const WHEEL_SLOTS = 2048;
@@ -93,6 +94,7 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
   const bootId = randomUUID() as BootId;
   const counts = new Counts();
   const wheel = new TimeWheel({ tickMs: TICK_MS, slots: WHEEL_SLOTS, nowMs });
+  const headroom = new Headroom({ lateMsMax: settings.returnLateMsMax, nowMs: clock.monotonicMs() });
   const base = {
     ...deps,
     log: deps.log.child({ gateway: name, bootId }),
@@ -106,11 +108,13 @@ function buildGateway(settings: GatewaySettings, deps: GatewayDeps): Gateway {
     directory: new Directory(),
     filters: new Filters(),
     outbox: new Outbox(settings.outboxBytesMax),
+    headroom,
     admission: new Admission({
       ratePerSecond: settings.acceptsPerSecond,
       rampMs: settings.acceptRampMs,
       nowMs,
       random,
+      share: () => headroom.share,
     }),
     targets: new Targets(name),
     reads: new ReadQueue(deps.store, counts),
@@ -201,21 +205,30 @@ class RunningGateway implements RunningRole {
   }
 
   #startTimers(): void {
-    const { clock, wheel, admission, settings, cursorFlush, peers, pages, commands, shedding } = this.#gateway;
+    const { clock, wheel, settings, cursorFlush, peers, pages, commands, shedding } = this.#gateway;
     const storeReturn = new StoreReturn(this.#gateway);
     this.#timers.push(
       clock.every(TICK_MS, () => {
         const nowMs = clock.nowMs();
         wheel.advance(nowMs);
-        admission.tick(nowMs);
         pages.tick();
         storeReturn.tick(nowMs);
         commands.tick();
         shedding.tick(nowMs);
       }),
+      clock.every(HEADROOM_TICK_MS, () => this.#letIn()),
       clock.every(settings.cursorFlushMs, () => void cursorFlush.flushSome()),
       clock.every(PEERS_SWEEP_MS, () => peers.closeIdle()),
     );
+  }
+
+  /** A few at a time: sessions that open together, and pages that come together, are one turn of the event loop. */
+  #letIn(): void {
+    const { clock, headroom, admission, backlog } = this.#gateway;
+    headroom.tick(clock.monotonicMs());
+    admission.tick(clock.nowMs());
+    if (admission.waiting > 0) headroom.want();
+    backlog.tick();
   }
 
   stop(): Promise<void> {

@@ -119,6 +119,11 @@ export const gatewaySettings = {
     'Streams of returning sessions that are read at once; beyond it they are fed however little they missed.',
     { fallback: 500, min: 1, max: 1_000_000 },
   ),
+  returnLateMsMax: integer(
+    'PUSHCLUSTER_RETURN_LATE_MS_MAX',
+    'While the event loop is later than this, sessions open and backlogs are fed more slowly, at the least at a twentieth of their rates, so that live messages are not late; 0: never more slowly.',
+    { fallback: 20, min: 0, max: 10_000 },
+  ),
   upstreamBufferDir: text(
     'PUSHCLUSTER_UPSTREAM_BUFFER_DIR',
     'Folder for messages of clients while the bus is away; empty: they are refused then.',

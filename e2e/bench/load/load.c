@@ -7,9 +7,9 @@
  * Ports: one, or several with commas between, taken in turn. Topics: `-` none, a name, or `many:N:M`: of the N topics b/0 … b/N-1 each
  * connection takes M that follow each other, the first ones spread evenly. Protocol: `pushcluster`, or `centrifuge` for the other side of a
  * comparison (its JSON protocol: lines in a frame; no tokens, no acks).
- * Retry: whoever is refused before it was live comes back after a second.
+ * Retry: whoever is refused before it was live comes back when the close frame says (retry-after=<ms>), or after a second.
  *
- * Standard input: "count\n" prints one JSON line with the counts so far, "report\n" one with latencies too; "reset\n" sets messages, bytes and latencies to zero; end: stops.
+ * Standard input: "count\n" prints one JSON line with the counts so far, "report <n>\n" one with latencies too, from the nth sample on; "reset\n" sets messages, bytes and latencies to zero; end: stops.
  * Latency: now minus the number after "t": in a body, both ms since 1970, of one in n messages (per connection). */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -217,7 +217,9 @@ static void take_frame(struct client *c, const char *peek, size_t length) {
   uint8_t opcode = c->header[0] & 15;
   if (opcode == 8) {
     if (length >= 2) close_code = (uint16_t)((uint8_t)peek[0] << 8 | (uint8_t)peek[1]);
+    uint64_t after_ms = number_after(peek, length, "retry-after=", NULL);
     end_client(c);
+    if (c->state == WAITING && after_ms > 0) c->retry_ms += (double)after_ms - RETRY_MS;
     return;
   }
   if (is_centrifuge) {
@@ -337,15 +339,15 @@ static int by_value(const void *a, const void *b) {
 }
 
 /* Latencies only in a report: sorting them takes time. */
-static void print_counts(int report) {
-  uint32_t n = !report ? 0 : latency_count < LATENCIES_MAX ? latency_count : LATENCIES_MAX;
+static void print_counts(int report, uint32_t from) {
+  uint32_t all = latency_count < LATENCIES_MAX ? latency_count : LATENCIES_MAX, n = !report || from > all ? 0 : all - from;
   float *sorted = malloc(sizeof(float) * (n + 1));
-  memcpy(sorted, latencies, sizeof(float) * n);
+  memcpy(sorted, latencies + (n == 0 ? 0 : from), sizeof(float) * n);
   qsort(sorted, n, sizeof(float), by_value);
   printf("{\"opened\":%llu,\"live\":%llu,\"failed\":%llu,\"refused\":%llu,\"closed\":%llu,\"closeCode\":%u,\"messages\":%llu,\"repeated\":%llu,"
          "\"bytes\":%llu,\"acks\":%llu,\"sampled\":%u",
          (unsigned long long)opened, (unsigned long long)live, (unsigned long long)failed, (unsigned long long)refused, (unsigned long long)closed_later, close_code,
-         (unsigned long long)messages, (unsigned long long)repeated, (unsigned long long)bytes, (unsigned long long)acks, n);
+         (unsigned long long)messages, (unsigned long long)repeated, (unsigned long long)bytes, (unsigned long long)acks, all);
   uint32_t least = UINT32_MAX, most = 0;
   for (int i = 0; i < count; i++) if (clients[i].state == LIVE) {
     if (clients[i].messages < least) least = clients[i].messages;
@@ -365,8 +367,8 @@ static int take_commands(void) {
   if (got <= 0) return 0;
   text[got] = 0;
   for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-    if (strcmp(line, "count") == 0) print_counts(0);
-    else if (strcmp(line, "report") == 0) print_counts(1);
+    if (strcmp(line, "count") == 0) print_counts(0, 0);
+    else if (strncmp(line, "report ", 7) == 0) print_counts(1, (uint32_t)strtoul(line + 7, NULL, 10));
     else if (strcmp(line, "reset") == 0) {
       messages = repeated = bytes = acks = latency_count = 0;
       for (int i = 0; i < count; i++) clients[i].messages = 0;

@@ -23,7 +23,7 @@ export interface LoadOptions {
   readonly sampleEvery: number;
   /** Default: pushcluster. */
   readonly protocol?: 'pushcluster' | 'centrifuge';
-  /** Who is refused before it was live comes back after a second. Default: it counts as failed. */
+  /** Who is refused before it was live comes back when it was told to, or after a second. Default: it counts as failed. */
   readonly retry?: boolean;
 }
 export interface LoadCounts {
@@ -52,7 +52,8 @@ export interface Load {
   readonly pid: number;
   /** Without latencies: cheap. */
   counts(): Promise<LoadCounts>;
-  report(): Promise<LoadCounts>;
+  /** With latencies, of all samples or from the nth on. */
+  report(fromSample?: number): Promise<LoadCounts>;
   /** Messages, bytes and latencies start at zero. */
   reset(): void;
   /** Until so many connections are live; rejects when it takes longer or one fails. */
@@ -94,7 +95,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
     for (const { reject } of waiting) reject(new Error(`the load generator ended:\n${running.words()}`));
   });
   const tell = (line: string): boolean => running.child.stdin!.write(`${line}\n`);
-  const ask = (question: 'count' | 'report'): Promise<LoadCounts> =>
+  const ask = (question: 'count' | `report ${number}`): Promise<LoadCounts> =>
     new Promise((resolve, reject) => {
       waiting.push({ resolve, reject });
       tell(question);
@@ -103,7 +104,7 @@ export async function startLoad(options: LoadOptions): Promise<Load> {
   return {
     pid: running.pid,
     counts,
-    report: () => ask('report'),
+    report: (fromSample = 0) => ask(`report ${fromSample}`),
     reset: () => void tell('reset'),
     untilLive: (wanted, timeoutMs) => untilLive(counts, wanted, timeoutMs),
     untilMessages: (wanted, quietMs) => untilQuiet(counts, (now) => now.messages >= wanted, quietMs),

@@ -204,7 +204,7 @@ describe('a device that comes back to more than the threshold', () => {
 
 describe('a mass return', () => {
   test('reads at the rate of first reads, and the rest is fed however little it missed', async () => {
-    const gateway = await world.gateway({ recoveryReadsPerSecond: 10 }, { store: watched.store });
+    const gateway = await world.gateway({ recoveryReadsPerSecond: 10, returnLateMsMax: 0 }, { store: watched.store });
     const drainer = await new TestDrainer(gateway).up();
     drainer.mode = 'hold';
     const clients: TestClient[] = [];

@@ -1,14 +1,16 @@
 // Sessions that come back to more than is read at once, that pull, or that want some lanes only: their streams are held, and go on by pages
 // asked for here instead of reads of their own (stream-reader.ts asks first). So a mass return costs the store what the drainers' budget
-// says, and what is live goes out meanwhile wherever it continues a position. page-source.ts gets the pages.
+// says, and this gateway what it has left beside live traffic (load/headroom.ts): what is live goes out meanwhile wherever it continues a
+// position. feed-line.ts says whose turn it is, page-source.ts gets the pages.
 import type { ErrorCode } from '../../protocol/codes.ts';
 import type { HelloFrame, PullFrame, StreamState } from '../../protocol/frames.ts';
 import { LANES, laneOf } from '../../protocol/streams.ts';
 import type { StreamName } from '../../protocol/streams.ts';
-import { TokenBucket } from '../../runtime/token-bucket.ts';
 import type { ReadOutcome } from '../../store/port.ts';
 import { guessStart, planHolds } from './backlog-plan.ts';
 import type { HoldReason } from './backlog-plan.ts';
+import type { FeedTurn } from './feed-line.ts';
+import { Rates } from './rates.ts';
 import type { Connection } from '../connect/connection.ts';
 import { Cursor, isBehind } from '../endings/cursor.ts';
 import type { Gateway } from '../gateway.ts';
@@ -21,32 +23,50 @@ import { PAGE_ENTRIES, isOtherLog, refOf } from '../delivery/stream-reader.ts';
 import { windowOf } from '../endings/window.ts';
 
 type Later = { readonly kind: 'later'; readonly retryAfterMs: number };
-type Paged = Later | { readonly kind: 'written'; readonly outcome: PageOutcome; readonly sent: number };
+type Paged =
+  | Later
+  | { readonly kind: 'written'; readonly outcome: PageOutcome; readonly sent: number; readonly read: number };
 
-/** First pages that sessions may save up while nobody comes. */
-const BURST_SECONDS = 1;
 const PULL_AGAIN_MS = 500;
 const PULL_STORE_AWAY_MS = 5000;
 const CONFIRM_AGAIN_MS = 1000;
 
 export class Backlog {
   readonly #gateway: Gateway;
-  readonly #firstReads: TokenBucket;
+  readonly #rates: Rates<SessionBacklog>;
   /** Sessions that are being fed. */
   #feeding = 0;
 
   constructor(gateway: Gateway) {
     this.#gateway = gateway;
-    this.#firstReads = new TokenBucket({
-      ratePerSecond: gateway.settings.recoveryReadsPerSecond,
-      burstSeconds: BURST_SECONDS,
+    this.#rates = new Rates({
+      firstReadsPerSecond: gateway.settings.recoveryReadsPerSecond,
+      share: gateway.headroom.share,
       nowMs: gateway.clock.monotonicMs(),
+      expected: (backlog) => this.#expected(backlog),
     });
   }
 
   /** Sessions whose backlog is being fed. */
   get sessions(): number {
     return this.#feeding;
+  }
+  /** Of these, those that wait until the gateway has room for their next page. */
+  get inLine(): number {
+    return this.#rates.line.waiting;
+  }
+  /** Messages asked for and not there yet. */
+  get underWay(): number {
+    return this.#rates.line.underWay;
+  }
+
+  /** Rates follow the headroom, and the line moves on. */
+  tick(): void {
+    const { headroom, clock } = this.#gateway;
+    const nowMs = clock.monotonicMs();
+    this.#rates.follow(headroom.share, nowMs);
+    this.#moveOn(nowMs);
+    if (this.#rates.line.waiting > 0) headroom.want();
   }
 
   // ---- while a session opens
@@ -69,10 +89,10 @@ export class Backlog {
   ): { readonly reason: HoldReason; readonly state: StreamState | null } | null {
     const reason = connection.session!.backlog?.reasonFor(name) ?? null;
     if (reason !== null) return { reason, state: guessStart(name, known) };
-    if (this.#firstReads.take(1, this.#gateway.clock.monotonicMs())) return null;
+    if (this.#rates.takeFirstRead(this.#gateway.clock.monotonicMs())) return null;
     const state = laneOf(name) === null ? null : guessStart(name, known);
     if (state !== null) return { reason: 'feed', state };
-    this.#firstReads.giveBack(-1); // only the store can say: it counts nevertheless
+    this.#rates.owedFirstRead(); // only the store can say: it counts nevertheless
     return null;
   }
 
@@ -112,14 +132,38 @@ export class Backlog {
   /** Asks for the next page of the lane whose turn it is, unless one is under way or it is too early. */
   goOn(connection: Connection): void {
     const { backlog } = connection.session!;
-    const cursor = backlog?.nextFed() ?? null;
-    const { shedding, wheel } = this.#gateway;
-    if (backlog === null || cursor === null || backlog.isWaiting) return;
-    if (shedding.holdsBack || shedding.intakePaused) return; // it asks everyone once that is over
-    const delayMs = backlog.wasDelayed ? 0 : shedding.feedDelayMs();
-    backlog.wasDelayed = delayMs > 0;
-    if (delayMs > 0) return wheel.schedule(backlog, wheel.nowMs + delayMs);
-    if (!backlog.asking.has(cursor) && mayRead(this.#gateway, connection, cursor)) void this.#feed(backlog, cursor);
+    if (backlog === null || this.#nextOf(backlog) === null) return;
+    this.#rates.line.join(backlog);
+    this.#moveOn(this.#gateway.clock.monotonicMs());
+  }
+
+  /** The lane of which a page may be asked for now; null: none. */
+  #nextOf(backlog: SessionBacklog): Cursor | null {
+    const { shedding } = this.#gateway;
+    const { connection } = backlog;
+    if (backlog.isWaiting || connection.session?.backlog !== backlog) return null;
+    if (shedding.holdsBack || shedding.intakePaused) return null; // it asks everyone once that is over
+    const cursor = backlog.nextFed();
+    if (cursor === null || backlog.asking.has(cursor)) return null;
+    return mayRead(this.#gateway, connection, cursor) ? cursor : null;
+  }
+
+  /** A slow client is given what it may have under way: what is read beyond that is read in vain. */
+  #room(connection: Connection, cursor: Cursor): number {
+    return Math.max(1, Math.min(PAGE_ENTRIES, windowOf(this.#gateway, connection) - cursor.out));
+  }
+
+  /** Messages in the next page of a session, by what is known of its lane. */
+  #expected(backlog: SessionBacklog): number {
+    const cursor = this.#nextOf(backlog);
+    if (cursor === null) return 0;
+    const room = this.#room(backlog.connection, cursor);
+    return cursor.epoch === cursor.stream.epoch ? Math.max(1, Math.min(room, cursor.stream.head - cursor.seen)) : room;
+  }
+
+  #moveOn(nowMs: number): void {
+    for (let turn = this.#rates.line.next(nowMs); turn !== null; turn = this.#rates.line.next(nowMs))
+      void this.#feed(turn);
   }
 
   /** The client asks for what it missed of one stream. */
@@ -134,9 +178,14 @@ export class Backlog {
       return refusePull(connection, id, { code: 'rate-limited', retryAfterMs: PULL_AGAIN_MS });
     // What is fed comes by itself, and a full window waits for acks.
     if (reason === 'feed' || !mayRead(this.#gateway, connection, cursor)) return answer(0, true);
+    const { counts } = this.#gateway;
+    const putOffMs = this.#putOffPull(cursor, max);
+    if (putOffMs !== null) {
+      counts.pullsRefused++;
+      return refusePull(connection, id, { code: 'overloaded', retryAfterMs: putOffMs });
+    }
     const done = await this.#page(backlog, cursor, max);
     if (done === null) return;
-    const { counts } = this.#gateway;
     if (done.kind === 'later') {
       counts.pullsRefused++;
       return refusePull(connection, id, { code: 'overloaded', retryAfterMs: done.retryAfterMs });
@@ -152,15 +201,27 @@ export class Backlog {
     const backlog = connection.session?.backlog ?? null;
     if (backlog === null) return;
     this.#gateway.wheel.cancel(backlog);
+    this.#rates.line.leave(backlog);
     if (backlog.isFeeding) this.#feeding--;
     connection.session!.backlog = null;
   }
 
-  async #feed(backlog: SessionBacklog, cursor: Cursor): Promise<void> {
+  /** Null: it is taken. Otherwise when to come back. */
+  #putOffPull(cursor: Cursor, max: number): number | null {
+    const { clock, random, headroom } = this.#gateway;
+    const entries = Math.max(1, Math.min(max, cursor.stream.head - cursor.seen));
+    const waitMs = this.#rates.putOffPull(entries, clock.monotonicMs());
+    if (waitMs === null) return null;
+    headroom.want();
+    return Math.ceil(waitMs * (1 + random()));
+  }
+
+  async #feed(turn: FeedTurn<SessionBacklog>): Promise<void> {
     const { wheel, counts } = this.#gateway;
-    // A slow client is given what it may have under way: what is read beyond that is read in vain.
-    const room = windowOf(this.#gateway, backlog.connection) - cursor.out;
-    const done = await this.#page(backlog, cursor, Math.max(1, Math.min(PAGE_ENTRIES, room)));
+    const backlog = turn.who;
+    const cursor = this.#nextOf(backlog)!;
+    const done = await this.#page(backlog, cursor, this.#room(backlog.connection, cursor));
+    this.#rates.line.end(turn, done?.kind === 'written' ? done.read : 0);
     if (done === null) return;
     if (done.kind === 'later') {
       counts.backlogPutOff++;
@@ -202,7 +263,12 @@ export class Backlog {
     const { counts } = this.#gateway;
     const before = counts.deliveredDurable;
     const written = writePage(this.#gateway, connection, cursor, new Page(outcome));
-    return { kind: 'written', outcome: written, sent: counts.deliveredDurable - before };
+    return {
+      kind: 'written',
+      outcome: written,
+      sent: counts.deliveredDurable - before,
+      read: outcome.entries.length,
+    };
   }
 
   /** A lane under another epoch may be another account's (R8): then the store says whose session this is before anything is written. */

@@ -12,8 +12,6 @@ export class SessionBacklog extends WheelEntry {
   readonly connection: Connection;
   /** How the session opened; null: it did not ask for anything, and was not far behind. */
   readonly plan: HoldPlan | null;
-  /** Its next page was put off once already, since the event loop is late. */
-  wasDelayed = false;
   readonly #held = new Map<Cursor, HoldReason>();
   /** Cursors whose page is under way. */
   readonly asking = new Set<Cursor>();

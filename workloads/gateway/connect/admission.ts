@@ -1,10 +1,17 @@
-// Admission: when a session may open. The rate rises after start, resumers go before newcomers, and whoever would wait too long is told
-// when to come back, computed from the queue. Pure but for the callbacks; connect.ts asks for a turn, role.ts ticks.
+// Admission: when a session may open. The rate rises after start and makes room for live traffic (load/headroom.ts), resumers go before
+// newcomers, and whoever would wait too long is given a time of its own to come back: a place behind the queue, and behind everyone sent
+// away before. Pure but for the callbacks; connect.ts asks for a turn, role.ts ticks.
 
 /** Longest wait in the queue: half of the default hello timeout. */
 export const WAIT_MAX_MS = 5000;
 /** After start the rate begins at this share. */
 const RAMP_FLOOR = 0.1;
+/** Soonest that anybody is asked to come back. */
+export const RETRY_LEAST_MS = 1000;
+/** Places further away than this are not kept apart: whoever is sent away then comes back within as much again. */
+export const PLACES_MAX_MS = 60_000;
+/** Places given for each turn: some do not come back, and the rate may have grown until then. */
+export const PLACES_PER_TURN = 1.5;
 /** Turns that may be saved up while nobody comes: a tenth of a second's worth. */
 const BURST_SECONDS = 0.1;
 
@@ -17,15 +24,26 @@ export class Admission {
   readonly #ratePerSecond: number;
   readonly #rampMs: number;
   readonly #random: () => number;
+  readonly #share: () => number;
   readonly #queues: Readonly<Record<Comer, Grant[]>> = { resumer: [], newcomer: [] };
   #startedAtMs: number;
   #turns: number;
   #lastMs: number;
+  /** Up to here all places are given away. */
+  #placesUntilMs = 0;
 
-  constructor(options: { ratePerSecond: number; rampMs: number; nowMs: number; random: () => number }) {
+  /** @param options.share of the rate, now: 0 < share ≤ 1; default 1 */
+  constructor(options: {
+    ratePerSecond: number;
+    rampMs: number;
+    nowMs: number;
+    random: () => number;
+    share?: () => number;
+  }) {
     this.#ratePerSecond = options.ratePerSecond;
     this.#rampMs = options.rampMs;
     this.#random = options.random;
+    this.#share = options.share ?? (() => 1);
     this.#startedAtMs = options.nowMs;
     this.#lastMs = options.nowMs;
     this.#turns = Math.max(1, this.rateAt(options.nowMs) * BURST_SECONDS);
@@ -44,7 +62,7 @@ export class Admission {
   /** Sessions a second at this time. */
   rateAt(nowMs: number): number {
     const share = this.#rampMs === 0 ? 1 : Math.min(1, (nowMs - this.#startedAtMs) / this.#rampMs);
-    return this.#ratePerSecond * (RAMP_FLOOR + (1 - RAMP_FLOOR) * Math.max(0, share));
+    return this.#ratePerSecond * this.#share() * (RAMP_FLOOR + (1 - RAMP_FLOOR) * Math.max(0, share));
   }
 
   /** Asks for a turn; `grant` is called once: now, at a later tick, or now with the time to come back. */
@@ -57,14 +75,25 @@ export class Admission {
     }
     const ahead = comer === 'resumer' ? this.#queues.resumer.length : this.waiting;
     const waitMs = (ahead / this.rateAt(nowMs)) * 1000;
-    if (waitMs > WAIT_MAX_MS) grant({ kind: 'refused', retryAfterMs: this.retryAfterMs(nowMs) });
+    if (waitMs > WAIT_MAX_MS) grant({ kind: 'refused', retryAfterMs: this.#givePlace(nowMs) });
     else this.#queues[comer].push(grant);
   }
 
-  /** When the queue of now will be done, spread over as much again, so that those refused together do not return together. */
+  /** When the queue of now will be done, spread over as much again: for those of whom nobody knows whether they come back here. */
   retryAfterMs(nowMs: number): number {
-    const doneMs = (this.waiting / this.rateAt(nowMs)) * 1000;
-    return Math.ceil(Math.max(1000, doneMs) * (1 + this.#random()));
+    return Math.ceil(this.#doneInMs(nowMs) * (1 + this.#random()));
+  }
+
+  /** The next place: so that those refused together neither return together nor sooner than there is a turn for them. */
+  #givePlace(nowMs: number): number {
+    const placeMs = Math.max(nowMs + this.#doneInMs(nowMs), this.#placesUntilMs);
+    if (placeMs - nowMs > PLACES_MAX_MS) return Math.ceil(PLACES_MAX_MS * (1 + this.#random()));
+    this.#placesUntilMs = placeMs + 1000 / (this.rateAt(nowMs) * PLACES_PER_TURN);
+    return Math.ceil(placeMs - nowMs);
+  }
+
+  #doneInMs(nowMs: number): number {
+    return Math.max(RETRY_LEAST_MS, (this.waiting / this.rateAt(nowMs)) * 1000);
   }
 
   /** Grants what has become due. */

@@ -251,7 +251,7 @@ describe('once the store is back', () => {
   });
 
   test('sessions are opened at the rate at which sessions are taken', async () => {
-    const gateway = await aGateway({ acceptsPerSecond: 50 });
+    const gateway = await aGateway({ acceptsPerSecond: 50, returnLateMsMax: 0 });
     const tokens = await Promise.all(Array.from({ length: 100 }, (_, i) => world.device(`d${i}`)));
     await away();
     const connecting = tokens.map((token) => gateway.connect({ token }));

@@ -185,21 +185,6 @@ describe('a gateway without memory', () => {
   });
 });
 
-test('backlogs wait for their pages while the event loop is late, in proportion, and live messages do not', async () => {
-  await start({ backlogThreshold: 2, lagMsMax: 0 });
-  load = { lagMs: 200, memoryBytes: 0 };
-  await world.pass(600);
-  const token = await world.device('d');
-  for (const n of [1, 2, 3, 4]) await world.appendTo('d', n);
-  const client = await gateway.connect({ token });
-  await publish(null);
-  await until('the live one came', () => bodies(client).length === 1);
-  await world.pass(700);
-  assert.equal(bodies(client).length, 1);
-  await world.pass(200); // four times as late as the loop
-  await until('the backlog came', () => bodies(client).length === 5);
-});
-
 const BODY = 'x'.repeat(8000);
 const publishLarge = (): Promise<unknown> => router.toTopic('$all', { record: record(BODY, { level: 9 }) }, ++stamp);
 

@@ -19,9 +19,6 @@ export const DEGRADED_MS = 30_000;
 const TELL_AGAIN_MS = 25_000;
 /** How late answers come while intake is paused: with a window of 256 that is 512 live topic messages a second from each router. */
 export const LATE_ANSWER_MS = 500;
-/** From this delay of the event loop on backlogs make room for what is live. */
-const FEED_LAG_MS = 40;
-const FEED_LAG_FACTOR = 4;
 /** Answers that wait; more go at once. */
 const LATE_ANSWERS_MAX = 10_000;
 
@@ -65,12 +62,6 @@ export class Shedding {
     return this.#state.level === LEVEL_MIN.length - 1;
   }
 
-  /** How long a page of a backlog is put off for the sake of what is live: the later the loop, the longer; 0: not at all. */
-  feedDelayMs(): number {
-    const { lagMs } = this.#load;
-    if (lagMs < FEED_LAG_MS) return 0;
-    return lagMs * FEED_LAG_FACTOR * (0.5 + this.#gateway.random());
-  }
   /** Memory is used up: nobody new is taken until there is some. */
   get refusesClients(): boolean {
     const { memoryBytesMax } = this.#gateway.settings;
