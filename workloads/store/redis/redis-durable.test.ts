@@ -8,6 +8,7 @@ import { epochsContract } from '../contract-epochs.ts';
 import { jobsContract } from '../contract-jobs.ts';
 import { anAppend, appended, topic } from '../contract-subject.ts';
 import type { StoreSubject } from '../contract-subject.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 
 const sections = (subject: StoreSubject): void => {
   theSubject = subject;
@@ -16,14 +17,22 @@ const sections = (subject: StoreSubject): void => {
   jobsContract(subject);
 };
 let theSubject: StoreSubject;
+/** Appended between two kills, at most. */
+const WRITES_MAX = LIMITS.topicStreamEntriesMax / 4;
 
 onDurableRedis(sections, (theRedis) => {
   test('killed three times under load, no acknowledged append is lost or doubled, and no epoch changes', async () => {
     const { store, crash, close } = await theSubject.open();
     const acked = new Map<string, { epoch: string; offset: number }>();
     let stop = false;
+    // The stream has to hold them all, however long a restart takes.
+    let untilSize = 0;
     const writer = async (): Promise<void> => {
       while (!stop) {
+        if (acked.size >= untilSize) {
+          await new Promise((resolve) => setTimeout(resolve, 2));
+          continue;
+        }
         const append = anAppend(topic('busy'), 'x'.repeat(100));
         for (let told = false; !told && !stop;) {
           try {
@@ -39,6 +48,7 @@ onDurableRedis(sections, (theRedis) => {
     const writers = Array.from({ length: 8 }, writer);
     for (let kills = 0; kills < 3; kills++) {
       const before = acked.size;
+      untilSize = before + WRITES_MAX;
       while (acked.size < before + 100) await new Promise((resolve) => setTimeout(resolve, 2));
       await crash!();
       // The next crash meets a rewritten file.
