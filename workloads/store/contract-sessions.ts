@@ -19,9 +19,12 @@ import {
   withStore,
 } from './contract-subject.ts';
 import type { StoreSubject } from './contract-subject.ts';
+import type { LaneHead, SessionCheck, SessionState } from './port.ts';
+import type { Epoch } from '../protocol/ids.ts';
 
 export function sessionsContract(subject: StoreSubject): void {
   openContract(subject);
+  checkContract(subject);
   routesContract(subject);
 }
 
@@ -145,6 +148,76 @@ function openContract(subject: StoreSubject): void {
         session.lanes.map((l) => [l.lane, l.head]),
         [['normal', 1]],
       );
+    }));
+}
+
+/** What gateway gw-0 of life boot-a believes of d1. */
+function aCheck(store: { readonly generation: number; readonly heads?: readonly LaneHead[] }): SessionCheck {
+  return { app: APP, device: device('d1'), bootId: boot('boot-a'), heads: [], ...store };
+}
+
+function checkContract(subject: StoreSubject): void {
+  test('a session that is as its gateway believes answers nothing, whatever lanes it has', () =>
+    withStore(subject, {}, async ({ store }) => {
+      await register(store, 'd1');
+      const { generation } = opened(await store.openSession(anOpenSession('d1')));
+      assert.deepEqual(await store.checkSessions([aCheck({ generation })]), [null]);
+      const low = appended((await appendAll(store, lane('d1', 'low'), ['a', 'b']))[1]);
+      const high = appended((await appendAll(store, lane('d1', 'high'), ['c']))[0]);
+      const heads: LaneHead[] = [
+        { lane: 'high', epoch: high.epoch, head: 1 },
+        { lane: 'low', epoch: low.epoch, head: 2 },
+      ];
+      assert.deepEqual(await store.checkSessions([aCheck({ generation, heads }), aCheck({ generation, heads })]), [
+        null,
+        null,
+      ]);
+    }));
+
+  test('a lane that was written, went on or has another epoch than its gateway heard is told, with all that is so', () =>
+    withStore(subject, {}, async ({ store }) => {
+      await register(store, 'd1');
+      const { generation } = opened(await store.openSession(anOpenSession('d1')));
+      const { epoch } = appended((await appendAll(store, lane('d1', 'normal'), ['a', 'b']))[0]);
+      const route = (await store.routes(APP, [device('d1')]))[0]!;
+      const is: SessionState = { route, heads: [{ lane: 'normal', epoch, head: 2 }] };
+      const believed: readonly (readonly LaneHead[])[] = [
+        [],
+        [{ lane: 'normal', epoch, head: 1 }],
+        [{ lane: 'normal', epoch, head: 3 }],
+        [{ lane: 'normal', epoch: 'another' as Epoch, head: 2 }],
+        [{ lane: 'low', epoch, head: 2 }],
+        [
+          { lane: 'normal', epoch, head: 2 },
+          { lane: 'low', epoch, head: 1 },
+        ],
+      ];
+      const answers = await store.checkSessions(believed.map((heads) => aCheck({ generation, heads })));
+      assert.deepEqual(
+        answers,
+        believed.map(() => is),
+      );
+    }));
+
+  test('a session whose route is gone, of another life or of another generation is told', () =>
+    withStore(subject, {}, async ({ store }) => {
+      assert.deepEqual(await store.checkSessions([aCheck({ generation: 1 })]), [{ route: null, heads: [] }]);
+      await register(store, 'd1');
+      assert.deepEqual(await store.checkSessions([aCheck({ generation: 0 })]), [{ route: null, heads: [] }]);
+      await store.openSession(anOpenSession('d1'));
+      await store.openSession(anOpenSession('d1', { gateway: gateway('gw-1'), bootId: boot('boot-b') }));
+      const route = (await store.routes(APP, [device('d1')]))[0]!;
+      assert.deepEqual([route.generation, route.bootId], [2, 'boot-b']);
+      const checks = [
+        aCheck({ generation: 1 }),
+        aCheck({ generation: 2 }),
+        { ...aCheck({ generation: 1 }), bootId: boot('boot-b') },
+        { ...aCheck({ generation: 2 }), bootId: boot('boot-b') },
+      ];
+      const told = { route, heads: [] };
+      assert.deepEqual(await store.checkSessions(checks), [told, told, told, null]);
+      await store.closeSessions([{ app: APP, device: device('d1'), generation: 2, bootId: boot('boot-b') }]);
+      assert.deepEqual(await store.checkSessions(checks.slice(3)), [{ route: null, heads: [] }]);
     }));
 }
 

@@ -33,6 +33,27 @@ export interface LaneState extends StreamHead {
   readonly attempts: number;
   readonly attemptsOffset: number;
 }
+/** Where one lane of a device ends: the epoch that is written now and its newest offset. */
+export interface LaneHead {
+  readonly lane: Lane;
+  readonly epoch: Epoch;
+  readonly head: number;
+}
+/** What a gateway believes of one of its sessions. */
+export interface SessionCheck {
+  readonly app: AppId;
+  readonly device: DeviceId;
+  readonly generation: number;
+  readonly bootId: BootId;
+  /** As heard, in the order of LANES; a lane that nobody heard of is left out. */
+  readonly heads: readonly LaneHead[];
+}
+/** What the store has instead. */
+export interface SessionState {
+  readonly route: Route | null;
+  /** Lanes that were ever written, in the order of LANES. */
+  readonly heads: readonly LaneHead[];
+}
 /** A durable subscription: a stored row (R12) with the server's cursor, which may lag (R5). */
 export interface TopicCursor {
   readonly topic: TopicName;

@@ -34,6 +34,8 @@ import type {
   RegisterOutcome,
   RoleLease,
   Route,
+  SessionCheck,
+  SessionState,
   Subscription,
   TopicCursor,
 } from './port-sessions.ts';
@@ -97,6 +99,11 @@ export interface Store {
   closeSessions(sessions: readonly CloseSession[]): Promise<readonly boolean[]>;
   /** Rows as stored; callers check the lease. */
   routes(app: AppId, devices: readonly DeviceId[]): Promise<readonly (Route | null)[]>;
+  /**
+   * Compares what gateways believe of their sessions with the store (R1, R7): null where it is so. One item for each session, since all of
+   * them are asked about all the time and nearly all are as they were.
+   */
+  checkSessions(checks: readonly SessionCheck[]): Promise<readonly (SessionState | null)[]>;
   /** Routes held by each boot id, counted in the store (A8). Cost: one trip over all buckets; not for request paths. */
   countRoutes(): Promise<ReadonlyMap<BootId, number>>;
   /** Announces or renews. `void`: another life holds the name and is newer; this one must stop taking clients. */

@@ -1,6 +1,6 @@
-// Confirms the routes of live sessions with the store, in the slices of position-check.ts: without a route no hint comes. It finds what
-// nobody told us: a newer session whose word was lost on a link, a route that was swept while our lease had run out, a store that
-// lost its tail. Cost: one read of a packed row for each session and round.
+// Confirms the routes of live sessions with the store: without a route no hint comes. It finds what nobody told us: a newer session whose
+// word was lost on a link, a route that was swept while our lease had run out, a store that lost its tail. position-check.ts brings the
+// routes of all sessions once a round; who has a doubt asks here.
 import type { AppId } from '../../protocol/ids.ts';
 import type { Route } from '../../store/port.ts';
 import type { Connection } from './connection.ts';
@@ -20,11 +20,12 @@ export async function checkRoutes(gateway: Gateway, connections: readonly Connec
   for (const [app, list] of byApp) {
     const devices = list.map((connection) => connection.session!.permission.device);
     const routes = await gateway.store.routes(app, devices);
-    await Promise.all(list.map((connection, i) => confirm(gateway, connection, routes[i]!)));
+    await Promise.all(list.map((connection, i) => confirmRoute(gateway, connection, routes[i]!)));
   }
 }
 
-async function confirm(gateway: Gateway, connection: Connection, route: Route | null): Promise<void> {
+/** What follows from the route that the store has of a live session now. Rejects as the store does. */
+export async function confirmRoute(gateway: Gateway, connection: Connection, route: Route | null): Promise<void> {
   if (connection.phase !== 'live' || connection.session!.provisional) return;
   const { permission, generation } = connection.session!;
   const { app, device } = permission;

@@ -1,22 +1,21 @@
 // The position check (R1): the last hint of a stream can be lost, and nothing after it would show the gap. Every positionCheckMs the heads
-// of all streams here are compared with the store, in slices, pipelined, jittered. role.ts starts it; it
-// never overlaps itself. Each slice has its routes confirmed as well (route-check.ts).
+// of all streams here and the routes of all sessions are compared with the store, in slices, pipelined, jittered. role.ts starts it; it
+// never overlaps itself. It is most of what an idle gateway does, so a session is one item and one that is as it was is answered by a 0.
 import { LANES } from '../../protocol/streams.ts';
-import type { Lane } from '../../protocol/streams.ts';
-import type { StreamHead, StreamRef } from '../../store/port.ts';
+import type { LaneHead, SessionCheck, SessionState, StreamHead } from '../../store/port.ts';
 import type { Channel } from './channel.ts';
 import type { Connection } from '../connect/connection.ts';
 import { hear, isBehind } from '../endings/cursor.ts';
+import type { Cursor } from '../endings/cursor.ts';
 import { laneCursor } from './deliver.ts';
 import type { Gateway } from '../gateway.ts';
-import { checkRoutes } from '../connect/route-check.ts';
+import { confirmRoute } from '../connect/route-check.ts';
 
-/** Slices of one round: with 25 s and 18,000 sessions each asks for 900 sessions' lanes. */
+/** Slices of one round: with 25 s and 18,000 sessions each asks for 900 of them. */
 const SLICES = 20;
-/** Heads asked for in one call. */
-const HEADS_PER_CALL = 600;
-
-type Subject = { readonly channel: Channel } | { readonly connection: Connection; readonly lane: Lane };
+/** Channels or sessions asked for in one call. */
+const ITEMS_PER_CALL = 600;
+const LANE_STREAMS = LANES.map((lane) => ({ lane, name: `@${lane}` as const }));
 
 export class PositionCheck {
   readonly #gateway: Gateway;
@@ -44,11 +43,8 @@ export class PositionCheck {
     const sessions = this.#nextSessions();
     const channels = this.#channels.splice(0, Math.max(1, Math.ceil(this.#channels.length / SLICES)));
     try {
-      await this.#check(sessions, channels);
-      await checkRoutes(
-        this.#gateway,
-        sessions.filter(({ phase }) => phase === 'live'),
-      );
+      await this.#checkChannels(channels);
+      await this.#checkSessions(sessions);
     } catch (error) {
       this.#gateway.log.debug({ problem: String(error) }, 'positions not checked, again with the next round');
     }
@@ -68,18 +64,40 @@ export class PositionCheck {
   }
 
   /** Compares these now, and reads what is missing. Rejects as the store does. */
-  async #check(sessions: readonly Connection[], channels: readonly Channel[]): Promise<void> {
-    const subjects: Subject[] = [
-      ...channels.map((channel) => ({ channel })),
-      ...sessions.flatMap((connection) => LANES.map((lane) => ({ connection, lane }))),
-    ];
-    for (let i = 0; i < subjects.length; i += HEADS_PER_CALL) {
-      const batch = subjects.slice(i, i + HEADS_PER_CALL);
-      const heads = await this.#gateway.store.heads(batch.map(refOfSubject));
-      batch.forEach((subject, n) => {
-        if ('channel' in subject) this.#compareChannel(subject.channel, heads[n]!);
-        else this.#compareLane(subject.connection, subject.lane, heads[n]!);
+  async #checkChannels(channels: readonly Channel[]): Promise<void> {
+    for (let i = 0; i < channels.length; i += ITEMS_PER_CALL) {
+      const batch = channels.slice(i, i + ITEMS_PER_CALL);
+      const heads = await this.#gateway.store.heads(batch.map(({ app, topic }) => ({ app, kind: 'topic', topic })));
+      batch.forEach((channel, n) => this.#compareChannel(channel, heads[n]!));
+    }
+  }
+
+  /** The store answers only for sessions that are not as they seem from here. Rejects as the store does. */
+  async #checkSessions(sessions: readonly Connection[]): Promise<void> {
+    for (let i = 0; i < sessions.length; i += ITEMS_PER_CALL) {
+      const batch = sessions.slice(i, i + ITEMS_PER_CALL);
+      const states = await this.#gateway.store.checkSessions(batch.map((connection) => checkOf(connection)));
+      const confirmed: Promise<void>[] = [];
+      batch.forEach((connection, n) => {
+        if (connection.phase !== 'live') return;
+        const state = states[n]!;
+        this.#compareLanes(connection, state);
+        if (state !== null) confirmed.push(confirmRoute(this.#gateway, connection, state.route));
       });
+      await Promise.all(confirmed);
+    }
+  }
+
+  /** Null: nothing new was heard, but what was heard before may not have been read. */
+  #compareLanes(connection: Connection, state: SessionState | null): void {
+    if (state === null) {
+      for (const cursor of connection.session!.cursors) if (cursor.lane !== null) this.#catchUp(connection, cursor);
+      return;
+    }
+    for (const { lane, epoch, head } of state.heads) {
+      const cursor = laneCursor(connection, lane);
+      hear(cursor.stream, epoch, head);
+      this.#catchUp(connection, cursor);
     }
   }
 
@@ -94,19 +112,21 @@ export class PositionCheck {
       });
   }
 
-  #compareLane(connection: Connection, lane: Lane, { epoch, head }: StreamHead): void {
-    if (epoch === null || connection.phase !== 'live') return;
-    if (head === 0 && connection.session!.find(`@${lane}`) === null) return;
-    const cursor = laneCursor(connection, lane);
-    hear(cursor.stream, epoch, head);
+  #catchUp(connection: Connection, cursor: Cursor): void {
     if (cursor.reading || !isBehind(cursor) || this.#gateway.backlog.takes(connection, cursor)) return;
     this.#gateway.counts.positionsBehind++;
     this.#gateway.reader.want(connection, cursor, 'now');
   }
 }
 
-function refOfSubject(subject: Subject): StreamRef {
-  if ('channel' in subject) return { app: subject.channel.app, kind: 'topic', topic: subject.channel.topic };
-  const { app, device } = subject.connection.session!.permission;
-  return { app, kind: 'device', device, lane: subject.lane };
+function checkOf(connection: Connection): SessionCheck {
+  const { permission, generation, cursors } = connection.session!;
+  const { app, device } = permission;
+  const heads: LaneHead[] = [];
+  if (cursors.length > 0)
+    for (const { lane, name } of LANE_STREAMS) {
+      const stream = connection.session!.find(name)?.stream;
+      if (stream !== undefined && stream.epoch !== null) heads.push({ lane, epoch: stream.epoch, head: stream.head });
+    }
+  return { app, device, generation, bootId: connection.gateway.bootId, heads };
 }

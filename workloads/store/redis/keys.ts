@@ -31,7 +31,7 @@ export interface Place {
   readonly name: string;
 }
 
-const LANE_LETTERS: Readonly<Record<Lane, string>> = { high: 'h', normal: 'n', low: 'l' };
+export const LANE_LETTERS: Readonly<Record<Lane, string>> = { high: 'h', normal: 'n', low: 'l' };
 export const LANE_OF: Readonly<Record<string, Lane>> = { h: 'high', n: 'normal', l: 'low' };
 
 /** FNV-1a over UTF-16 units, mixed so that low and high bits both spread. */

@@ -153,6 +153,9 @@ class RedisStore implements port.Store {
   async routes(app: AppId, ids: readonly DeviceId[]): Promise<readonly (port.Route | null)[]> {
     return (await sessions.lookUp(this.#topology, app, ids)).map((row) => row?.route ?? null);
   }
+  checkSessions(checks: readonly port.SessionCheck[]): Promise<readonly (port.SessionState | null)[]> {
+    return sessions.checkSessions(this.#topology, checks);
+  }
   countRoutes(): Promise<ReadonlyMap<BootId, number>> {
     return sessions.countRoutes(this.#topology);
   }

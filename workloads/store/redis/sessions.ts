@@ -1,6 +1,14 @@
 // Sessions and routes in Redis (R7, R8): one script each (scripts/sessions.ts). Called by redis-store.ts.
-import { devicePlace } from './keys.ts';
-import { CLOSE_SESSION, COUNT_ROUTES, LOOK_UP, OPEN_REFUSALS, OPEN_SESSION, SWEEP_ROUTES } from './scripts/sessions.ts';
+import { devicePlace, LANE_LETTERS, LANE_OF } from './keys.ts';
+import {
+  CHECK_SESSION,
+  CLOSE_SESSION,
+  COUNT_ROUTES,
+  LOOK_UP,
+  OPEN_REFUSALS,
+  OPEN_SESSION,
+  SWEEP_ROUTES,
+} from './scripts/sessions.ts';
 import { lanesOf } from './streams.ts';
 import { leases, sweepLeases } from './leases.ts';
 import { settledCursors } from './subscriptions.ts';
@@ -9,9 +17,16 @@ import type { Topology } from './topology.ts';
 import { listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
 import type * as port from '../port.ts';
-import type { AccountId, AppId, BootId, DeviceId, GatewayName } from '../../protocol/ids.ts';
+import type { AccountId, AppId, BootId, DeviceId, Epoch, GatewayName } from '../../protocol/ids.ts';
 
-export const SESSION_SCRIPTS = [OPEN_SESSION, CLOSE_SESSION, LOOK_UP, COUNT_ROUTES, SWEEP_ROUTES] as const;
+export const SESSION_SCRIPTS = [
+  OPEN_SESSION,
+  CLOSE_SESSION,
+  LOOK_UP,
+  CHECK_SESSION,
+  COUNT_ROUTES,
+  SWEEP_ROUTES,
+] as const;
 
 /** A device's row as looked up. */
 export interface Row {
@@ -58,6 +73,36 @@ export async function lookUp(
     return { bucket, key: prefix, args: [name] };
   });
   return (await askAll(topology, LOOK_UP, asked)).map(rowOf);
+}
+
+export async function checkSessions(
+  topology: Topology,
+  checks: readonly port.SessionCheck[],
+): Promise<readonly (port.SessionState | null)[]> {
+  const asked = checks.map(({ app, device, generation, bootId, heads }) => {
+    const { bucket, prefix, name } = devicePlace(app, device);
+    return { bucket, key: prefix, args: [name, generation, bootId, headsText(heads)] };
+  });
+  return (await askAll(topology, CHECK_SESSION, asked)).map(stateOf);
+}
+
+/** As the script writes them: letter, epoch, ':', head and a space for each lane. */
+function headsText(heads: readonly port.LaneHead[]): string {
+  let text = '';
+  for (const { lane, epoch, head } of heads) text += `${LANE_LETTERS[lane]}${epoch}:${head} `;
+  return text;
+}
+
+function stateOf(reply: Reply): port.SessionState | null {
+  if (reply === 0) return null;
+  const [route, flat] = listOf(reply);
+  const found = listOf(flat!);
+  const heads = Array.from({ length: found.length / 3 }, (_, i) => ({
+    lane: LANE_OF[textOf(found[3 * i])]!,
+    epoch: textOf(found[3 * i + 1]) as Epoch,
+    head: numberOf(found[3 * i + 2]),
+  }));
+  return { route: routeOf(route ?? null), heads };
 }
 
 /** Boot id → routes, and the buckets they are in. */

@@ -5,6 +5,7 @@ import { openDatabase } from './database.ts';
 import type { LetterPage } from './dead-letters.ts';
 import { openParts } from './parts.ts';
 import type { Parts } from './parts.ts';
+import { checkSession } from './session-check.ts';
 import { routeOf } from './sessions.ts';
 import { TickQueue } from './tick-queue.ts';
 import {
@@ -102,6 +103,9 @@ export class SqliteStore implements port.Store {
   }
   routes(app: AppId, devices: readonly DeviceId[]): Promise<readonly (port.Route | null)[]> {
     return this.#tick.ask(() => devices.map((device) => this.#parts.sessions.route(app, device)));
+  }
+  checkSessions(checks: readonly port.SessionCheck[]): Promise<readonly (port.SessionState | null)[]> {
+    return this.#tick.ask(() => checks.map((check) => checkSession(this.#parts, check)));
   }
   countRoutes(): Promise<ReadonlyMap<BootId, number>> {
     return this.#tick.ask(() => this.#parts.sessions.count());

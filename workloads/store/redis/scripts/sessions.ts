@@ -88,6 +88,34 @@ return for_each(1, function(prefix, a)
 end)`,
 );
 
+/**
+ * Key: the prefix. Arguments: name, generation, boot id, heads as heard (../sessions.ts headsText). Reply: 0 where all is so, or {route or
+ * false, heads: {lane letter, epoch, head, …}}.
+ */
+export const CHECK_SESSION = aScript(
+  'check-session',
+  { flags: 'no-writes', itemsMax: 64 },
+  COMMON,
+  STREAM_READ,
+  ROUTE_READ,
+  `
+return for_each(4, function(prefix, a)
+  local name, heads, text = ARGV[a], {}, ''
+  for _, letter in ipairs({ 'h', 'n', 'l' }) do
+    local m = load_meta(prefix .. 'm' .. letter .. '/' .. name)
+    if m then
+      local epoch, head = present_epoch(m), m[HEAD]
+      heads[#heads + 1], heads[#heads + 2], heads[#heads + 3] = letter, epoch, head
+      text = text .. letter .. epoch .. ':' .. head .. ' '
+    end
+  end
+  local row = load_row(prefix, name)
+  local life = row and life_of(prefix, row)
+  if text == ARGV[a + 3] and life and life[2] == ARGV[a + 2] and row[GENERATION] == tonumber(ARGV[a + 1]) then return 0 end
+  return { row and route_of(prefix, row) or false, heads }
+end)`,
+);
+
 /** A walk. Reply for a bucket with routes: {boot id, routes, …}. */
 export const COUNT_ROUTES = aWalk(
   'count-routes',
