@@ -31,6 +31,7 @@ test('routes in the store are shown by gateway, those of ended lives as gone; me
       onCommand: async ({ seq }) => replyOf(seq, 404, {}),
     },
     onRoom: () => {},
+    onOffline: () => {},
   });
   t.after(() => hints.gateways.stop('kill'));
   await hints.gateways.start();

@@ -3,7 +3,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Bus } from '../bus/port.ts';
 import type { BootId } from '../protocol/ids.ts';
-import type { Command, Reply } from '../protocol/link.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
 import type { Keys } from '../runtime/credentials.ts';
@@ -19,8 +18,8 @@ import { openAuthorizer } from './api/authorize.ts';
 import type { Authorizer } from './api/authorize.ts';
 import { answerClient } from './doors/client-door.ts';
 import { newRouterCounts } from './counts.ts';
-import type { RouterCounts } from './counts.ts';
 import { Hints } from './delivery/hints.ts';
+import type { HintsOptions } from './delivery/hints.ts';
 import { Intake, memoryLimitOf } from './intake.ts';
 import { LivePath } from './delivery/live-path.ts';
 import { LiveQueue } from './delivery/live-queue.ts';
@@ -80,6 +79,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
     name,
     counts,
     onRoom: () => liveQueue.roomChanged(),
+    onOffline: (of, devices) => api.waiting(of, devices),
     onCommand: (command) => answerClient({ authorizer, commands: api.commands, log }, command),
   });
   const liveQueue = new LiveQueue({
@@ -175,7 +175,7 @@ export function openParts(settings: RouterSettings, deps: RouterDeps): Parts {
 function openHints(
   settings: RouterSettings,
   { store, keys, clock, log, random, bus }: RouterDeps,
-  more: { name: string; counts: RouterCounts; onRoom: () => void; onCommand: (command: Command) => Promise<Reply> },
+  more: Pick<HintsOptions, 'counts' | 'onRoom' | 'onOffline'> & Pick<HintsOptions['link'], 'name' | 'onCommand'>,
 ): Hints {
   const { leasePollMs, routeCacheMs, routeCacheRowsMax } = settings;
   return new Hints({
@@ -189,5 +189,6 @@ function openHints(
     bus,
     link: { name: more.name, keys: () => keys.current().link, random, onCommand: more.onCommand },
     onRoom: more.onRoom,
+    onOffline: more.onOffline,
   });
 }

@@ -24,6 +24,7 @@ import { expandLists, expandSpans } from '../push/expansion.ts';
 import { watchGauges } from '../gauges.ts';
 import type { Gauges } from '../gauges.ts';
 import type { Hints } from '../delivery/hints.ts';
+import type { DeviceId } from '../../protocol/ids.ts';
 import type { Intake } from '../intake.ts';
 import { startJobs } from '../push/jobs.ts';
 import { Journal } from '../push/journal.ts';
@@ -34,6 +35,7 @@ import type { LivePath } from '../delivery/live-path.ts';
 import { DeviceSender } from '../push/devices.ts';
 import { openIds } from '../push/ids.ts';
 import { Notices } from '../push/notices.ts';
+import type { NoticedMessage } from '../push/notices.ts';
 import { sendScheduled } from '../push/scheduled.ts';
 import { openPusher } from '../push/push.ts';
 import type { Quotas } from './quota.ts';
@@ -60,6 +62,8 @@ export interface ApiParts {
   readonly gauges: { read(): Gauges };
   /** Who runs jobs of a kind that is not the API's own (`notice`). */
   handle(kind: JobKind, handler: JobHandler): void;
+  /** A message waits for devices that seemed to be online. */
+  waiting(of: NoticedMessage, devices: readonly DeviceId[]): void;
   /** There may be a job to run now. */
   poke(): void;
   /** Resolves when the jobs under way have ended or are put back. */
@@ -120,6 +124,9 @@ export function openApiParts(options: ApiPartsOptions): ApiParts {
     journal,
     gauges,
     handle: (kind, handler) => void (handlers[kind] = handler),
+    waiting(of, devices) {
+      notices.waiting(of, devices).catch(() => (counts.noticesLost += devices.length));
+    },
     poke: onJob,
     async stop() {
       gauges.stop();

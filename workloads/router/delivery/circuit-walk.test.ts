@@ -140,6 +140,7 @@ async function aWorld(t: TestContext, options: { bus: boolean }) {
       onCommand: async ({ seq }) => replyOf(seq, 404, {}),
     },
     onRoom: () => queue.roomChanged(),
+    onOffline: () => {},
   });
   const queue = new LiveQueue({ clock: systemClock, gateways: () => hints.gateways.all(), onMissed: () => {} });
   t.after(() => {

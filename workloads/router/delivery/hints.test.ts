@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
-import type { DeviceId, Epoch } from '../../protocol/ids.ts';
+import type { DeviceId, Epoch, MessageId } from '../../protocol/ids.ts';
 import type { DeliverManyRow } from '../../protocol/link.ts';
+import { RECORD_DEFAULTS, encodeRecord } from '../../protocol/record.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { silentLog } from '../../runtime/log.ts';
@@ -12,12 +13,17 @@ import { LINK_KEY, SHOP, aDevice, aGateway, aStore } from '../fixtures.ts';
 import type { FakeGateway } from '../fixtures.ts';
 import { UNANSWERED_MAX } from './gateway-link.ts';
 import { Hints } from './hints.ts';
+import type { OfflineDelivery } from './hints.ts';
+
+const NOTHING = new Uint8Array();
+const ID = '01KAZ00000000000000000000A' as MessageId;
 
 async function aHints(t: TestContext, gatewayNames: readonly string[], clock: Clock = systemClock) {
   const { store, failing, calls } = await aStore(t);
   const gateways: FakeGateway[] = [];
   for (const name of gatewayNames) gateways.push(await aGateway(t, store, { name }));
   const counts = newRouterCounts();
+  const foundOffline: (OfflineDelivery & { readonly devices: readonly DeviceId[] })[] = [];
   const hints = new Hints({
     store,
     leasePollMs: 50,
@@ -34,6 +40,7 @@ async function aHints(t: TestContext, gatewayNames: readonly string[], clock: Cl
       onCommand: async ({ seq }) => replyOf(seq, 404, {}),
     },
     onRoom: () => {},
+    onOffline: (of, devices) => void foundOffline.push({ ...of, devices }),
   });
   t.after(() => hints.gateways.stop('kill'));
   await hints.gateways.start();
@@ -43,7 +50,7 @@ async function aHints(t: TestContext, gatewayNames: readonly string[], clock: Cl
     while (counts.hints.taken + counts.hints.slow + counts.hints['not-here'] < count) await new Promise(setImmediate);
     assert.ok(taken + slow <= count);
   };
-  return { hints, gateways, counts, store, failing, calls, answered };
+  return { hints, gateways, counts, store, failing, calls, answered, foundOffline };
 }
 
 async function devicesAt(store: Parameters<typeof aDevice>[0], gateway: FakeGateway | null, names: readonly string[]) {
@@ -98,6 +105,37 @@ test('rows that are not here go along the newer route once, then are left to the
     [counts.hints.taken, counts.hints.slow, counts.hints.moved, counts.hints['not-here']],
     [4 + 1 + 1, 1, 2, 1],
   );
+});
+
+test('devices that left while their routes were remembered are told to whoever sent the message', async (t) => {
+  const { hints, gateways, store, answered, foundOffline } = await aHints(t, ['gw-0']);
+  const devices = await devicesAt(store, gateways[0]!, names('d', 3));
+  const record = encodeRecord({
+    ...RECORD_DEFAULTS,
+    id: ID,
+    publishedAtMs: 1,
+    expiresAtMs: 0,
+    content: 'text',
+    attributes: NOTHING,
+    body: NOTHING,
+  });
+  await hints.tellMany({ ...manyOf(rowsOf(devices)), record });
+  await answered(3);
+  const { bootId } = gateways[0]!;
+  await store.closeSessions([0, 2].map((i) => ({ app: SHOP, device: devices[i]!, generation: 1, bootId })));
+  gateways[0]!.answerMany = () => ({ notHere: [0, 2], slow: [] });
+  gateways[0]!.answer = () => ({ outcome: 'not-here', sessions: 0 });
+  const { offline } = await hints.tellMany({ ...manyOf(rowsOf(devices)), record });
+  assert.deepEqual(offline, [], 'as far as is known they are all there');
+  while (foundOffline.length < 1) await new Promise(setImmediate);
+  await store.closeSessions([{ app: SHOP, device: devices[1]!, generation: 1, bootId }]);
+  const [row] = rowsOf([devices[1]!]);
+  await hints.tellDevice({ kind: 'deliver-device', app: SHOP, lane: 'normal', record, ...row! });
+  while (foundOffline.length < 2) await new Promise(setImmediate);
+  assert.deepEqual(foundOffline, [
+    { app: SHOP, id: ID, lane: 'normal', devices: [devices[0], devices[2]] },
+    { app: SHOP, id: ID, lane: 'normal', devices: [devices[1]] },
+  ]);
 });
 
 test('while the store is away everyone counts as online: every gateway is told, and not-here is the end of it', async (t) => {

@@ -3,8 +3,10 @@
 import type { Bus } from '../../bus/port.ts';
 import { newLinkCounters } from '../../link/counters.ts';
 import type { LinkCounters } from '../../link/counters.ts';
-import type { AppId, BootId, DeviceId } from '../../protocol/ids.ts';
+import type { AppId, BootId, DeviceId, MessageId } from '../../protocol/ids.ts';
 import type { Answer, AnswerMany, DeliverDevice, DeliverManyRow } from '../../protocol/link.ts';
+import { recordMessageId } from '../../protocol/record.ts';
+import type { Lane } from '../../protocol/streams.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
 import type { Store } from '../../store/port.ts';
@@ -41,6 +43,15 @@ export interface HintsOptions {
   readonly link: Pick<GatewayLinkOptions, 'name' | 'keys' | 'random' | 'onCommand'>;
   /** A gateway has room again, or is gone. */
   onRoom(): void;
+  /** Devices that seemed to be online when the message was sent, and are not. Never throws. */
+  onOffline(of: OfflineDelivery, devices: readonly DeviceId[]): void;
+}
+
+/** Which durable message it is that devices turned out to be offline for. */
+export interface OfflineDelivery {
+  readonly app: AppId;
+  readonly id: MessageId;
+  readonly lane: Lane;
 }
 
 /** Where the devices of one message seem to be. */
@@ -251,9 +262,21 @@ export class Hints {
     );
   }
   async #again(delivery: Exclude<Delivery, { kind: 'deliver-topic' }>, moves: number): Promise<void> {
-    if (delivery.kind === 'deliver-many') return void (await this.tellMany(delivery, moves));
+    if (delivery.kind === 'deliver-many') {
+      const { offline } = await this.tellMany(delivery, moves);
+      if (offline.length > 0) this.#foundOffline(delivery, offline);
+      return;
+    }
     const presence = isLive(delivery) ? await this.sendLive(delivery, moves) : await this.tellDevice(delivery, moves);
     if (typeof presence === 'object') this.#options.counts.hints.moved++;
+    else if (presence === 'offline' && !isLive(delivery)) this.#foundOffline(delivery, [delivery.device]);
+  }
+  /** Whoever sent it was told that they are online. */
+  #foundOffline(
+    { app, lane, record }: Pick<DeliverDevice, 'app' | 'lane' | 'record'>,
+    devices: readonly DeviceId[],
+  ): void {
+    this.#options.onOffline({ app, id: recordMessageId(record), lane }, devices);
   }
 }
 

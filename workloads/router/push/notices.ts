@@ -10,6 +10,9 @@ import type { Collector } from '../delivery/collector.ts';
 import type { RouterCounts } from '../counts.ts';
 import type { Outgoing } from './compose.ts';
 
+/** What a notice says of its message. */
+export type NoticedMessage = Pick<Outgoing, 'app' | 'id' | 'lane'>;
+
 /** Jobs in one trip. */
 const NOTICES_MAX = 500;
 
@@ -38,11 +41,11 @@ export class Notices {
   }
 
   /** The message waits for these devices, which are offline. Rejects as the store does. */
-  async waiting(out: Outgoing, devices: readonly DeviceId[]): Promise<void> {
+  async waiting(out: NoticedMessage, devices: readonly DeviceId[]): Promise<void> {
     await this.#put(out, devices, (device) => ({ event: 'waiting', ...this.#about(out, device) }));
   }
   /** The streams of these devices were full. Rejects as the store does. */
-  async dead(out: Outgoing, devices: readonly DeviceId[]): Promise<void> {
+  async dead(out: NoticedMessage, devices: readonly DeviceId[]): Promise<void> {
     await this.#put(out, devices, (device) => ({
       event: 'dead-letter',
       reason: 'stream-full',
@@ -51,10 +54,10 @@ export class Notices {
     }));
   }
 
-  #about(out: Outgoing, device: DeviceId) {
+  #about(out: NoticedMessage, device: DeviceId) {
     return { device, messageId: out.id, stream: `@${out.lane}`, atMs: this.#options.nowMs() } as const;
   }
-  async #put(out: Outgoing, devices: readonly DeviceId[], noticeOf: (device: DeviceId) => Notice): Promise<void> {
+  async #put(out: NoticedMessage, devices: readonly DeviceId[], noticeOf: (device: DeviceId) => Notice): Promise<void> {
     const [first] = devices;
     if (first === undefined) return;
     const app = this.#options.appOf(out.app);
