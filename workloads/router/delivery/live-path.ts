@@ -107,6 +107,7 @@ export class LivePath {
       app,
       device,
       stamp,
+      account: '',
       ...message,
       ...NOWHERE,
     });

@@ -184,7 +184,8 @@ class Expansion {
       const device = devices[i]!;
       if (outcome.kind === 'appended') {
         recipients[outcome.duplicate ? 'again' : 'stored']++;
-        rows.push({ device, epoch: outcome.epoch, offset: outcome.offset, prev: outcome.prev });
+        const { epoch, offset, prev, account = '' } = outcome;
+        rows.push({ device, epoch, offset, prev, account });
       } else if (outcome.kind === 'dead') {
         recipients.dead++;
         dead.push(device);

@@ -122,10 +122,14 @@ local function append(key, id, record, expires, options)
   local held = collapse_field and call('HMGET', key, 'm', id, collapse_field) or call('HMGET', key, 'm', id)
   local m = held[1] and unpack_row(held[1])
   if held[2] then return known(m, held[2]) end
-  local entries, fields = prefix .. 'e' .. stream, {}
+  local entries, fields, account = prefix .. 'e' .. stream, {}, nil
   if not m then
     -- A stream goes with its device, so that only the first append has to look.
-    if not topic and call('HEXISTS', prefix .. 'd', string.sub(stream, 3)) == 0 then return DEVICE_UNKNOWN end
+    if not topic then
+      local row = call('HGET', prefix .. 'd', string.sub(stream, 3))
+      if not row then return DEVICE_UNKNOWN end
+      account = unpack_row(row)[1]
+    end
     m = { { ARGV[2], 1 }, ARGV[1], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
   end
   if not topic and not has_room(m, #record) and is_due(m, now) then
@@ -164,7 +168,7 @@ local function append(key, id, record, expires, options)
   end
   call('HSET', key, 'm', pack_row(m), id, seen_as(offset, prev))
   count_accepted(prefix, stream)
-  return { present_epoch(m), offset, prev, 0 }
+  return { present_epoch(m), offset, prev, 0, account }
 end`;
 
 /** Everything that a script needs to call `append(key, id, record, expires, options)`; its replies go through `counting`. */
