@@ -9,6 +9,8 @@ import type { Business, WebhookReceiver } from '../world/business.ts';
 import { waitFor } from '../cluster/wait.ts';
 import { explained } from '../world/diagnosis.ts';
 import { measured } from '../world/measured.ts';
+import { podsOf } from '../world/push-cluster.ts';
+import { metricOfRole } from '../world/role-metrics.ts';
 import { startOneFleet } from '../world/one-fleet.ts';
 import type { OneFleet } from '../world/one-fleet.ts';
 import { openStage } from '../world/stage.ts';
@@ -18,6 +20,8 @@ const name = 'delivery';
 const namespace = `e2e-${name}`;
 const ONLINE = 300;
 const AWAY = 100;
+/** Names of the long list: five spans of 10,000. */
+const LONG = 50_000;
 const online = { prefix: 'on-', first: 0, count: ONLINE };
 const away = { prefix: 'away-', first: 0, count: AWAY };
 
@@ -100,6 +104,35 @@ describe('messages that matter', { timeout: 300_000 }, () => {
       );
       assert.equal(webhook.unsigned(), 0);
       measured('a list of 400', { 'accepted, ms': acceptedMs, 'webhook posts': webhook.posts() });
+    });
+  });
+
+  it('a list of 50,000 is expanded by both routers, and each device that there is has it once', async () => {
+    await explained(namespace, async () => {
+      const names = Array.from({ length: LONG }, (_, i) => `stranger-${i}`);
+      const every = Math.floor(LONG / ONLINE);
+      deviceNames(online).forEach((device, i) => (names[i * every] = device));
+      const pods = await podsOf(stage, 'router');
+      const { port } = new URL(stage.routerUrl);
+      const atPod = pods.map((pod) => businessOf({ app: stage.app, routerUrl: `http://${pod.status.podIP}:${port}` }));
+      const startedMs = performance.now();
+      const id = await atPod[0]!.push({ target: { devices: names }, body: { text: 'for everyone we ever heard of' } });
+      const acceptedMs = performance.now() - startedMs;
+      await atPod[1]!.push({ target: { devices: [away.prefix] }, body: 'which has it look for jobs at once' });
+      await business.whenDelivered(id, { acked: ONLINE, unknown: LONG - ONLINE });
+      const { state, expansion } = await business.call('GET', `/v1/messages/${id}`);
+      assert.deepEqual([state, expansion], ['expanded', { chunks: 100, done: 100 }]);
+      const logs = await received();
+      for (const device of deviceNames(online))
+        assert.equal(logs.get(device)?.filter((of) => of === id).length, 1, `${device} dealt with it once`);
+      const shares = await Promise.all(
+        pods.map((pod) => metricOfRole(pod, 'pushcluster_router_expanded_recipients_total', '"unknown"')),
+      );
+      assert.ok(Math.min(...shares) > LONG / 10, `the routers expanded ${shares.join(' and ')} names`);
+      measured('a list of 50,000 by two routers', {
+        'accepted, ms': acceptedMs,
+        'shares, names': shares.join(' and '),
+      });
     });
   });
 

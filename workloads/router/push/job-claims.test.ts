@@ -11,13 +11,13 @@ const turns = async (): Promise<void> => {
 };
 
 /** A queue of so many jobs; what was claimed runs until the test ends it. */
-function aQueue(waiting: number) {
+function aQueue(waiting: number, { most = MOST, together = TOGETHER } = {}) {
   const asked: number[] = [];
   let left = waiting;
   let running = 0;
   const claims = new JobClaims({
-    most: MOST,
-    together: TOGETHER,
+    most,
+    together,
     async claim(limit) {
       asked.push(limit);
       await new Promise(setImmediate);
@@ -67,6 +67,18 @@ test('jobs that are done let others in, some together, until the queue is empty'
     asked.reduce((sum, limit) => sum + limit, 0),
     40,
   );
+});
+
+test('where one is enough, each job that is done lets one in, and the others are left to other routers', async () => {
+  const { claims, asked, end, running, left } = aQueue(10, { most: 2, together: 1 });
+  claims.poke();
+  await turns();
+  assert.deepEqual([running(), left()], [2, 8]);
+  for (let done = 1; done <= 8; done++) {
+    await end(1, true);
+    assert.deepEqual([running(), left()], [2, 8 - done]);
+  }
+  assert.deepEqual(asked, [2, ...Array.from({ length: 8 }, () => 1)]);
 });
 
 test('jobs that are put off let nobody in until the next poke: the store is not asked in circles', async () => {

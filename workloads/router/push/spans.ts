@@ -5,8 +5,9 @@ import { firstChunkToDo } from '../../store/chunk-marks.ts';
 import type { ChunkRange, Job, Message } from '../../store/port.ts';
 
 /**
- * Chunks of a span: 10,000 recipients, about a second of one router's work, which is how often another one looks for some. A group is hardly
- * ever longer. Smaller spans would stop more often for a wave to end, and share out no better.
+ * Chunks of a span: 10,000 recipients. That is 0.2 s of a router and a store that have nothing else to do and ten times that when gateways
+ * want the cores too; routers look for jobs about once a second, so a list of 100,000 lasts until all have found it. A group is hardly ever
+ * longer than one. Two at once in a router hide the end of one, where its waves run dry: 2.2 s for 100,000 in place of 2.5 s one by one.
  */
 export const SPAN_CHUNKS = 20;
 
