@@ -1,7 +1,7 @@
-// Batches: what shares a call, what does not, and how arguments are laid out.
+// Batches: what shares a call and what does not.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { answerCall, Batch, BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CALL_BYTES_MAX, encodeCall } from './batch.ts';
+import { answerCall, Batch, BATCH_BYTES_MAX, BATCH_ITEMS_MAX, CALL_BYTES_MAX } from './batch.ts';
 import type { Item } from './batch.ts';
 import { aScript } from './scripts/script.ts';
 import { Trip } from './trip.ts';
@@ -36,14 +36,6 @@ test('in a cluster only items of one bucket share a call', () => {
       [2, 2],
     ],
   );
-});
-
-test('a call is laid out as the sha, the keys, life and epoch, then the arguments of each item', () => {
-  const batch = new Batch(false);
-  batch.add(anItem({ key: 'a', args: ['x', 1] }));
-  batch.add(anItem({ key: 'b', args: [Uint8Array.of(0, 255), 2] }));
-  const encoded = encodeCall(batch.calls[0]!, 'sha', { life: 'L', epoch: 'E' });
-  assert.deepEqual(encoded, ['sha', 2, 'a', 'b', 'L', 'E', 'x', 1, Buffer.from([0, 255]), 2]);
 });
 
 test('each item gets its reply, and an operation ends with its last one', async () => {

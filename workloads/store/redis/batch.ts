@@ -67,26 +67,6 @@ function bytesOfItem(item: Item): number {
   return bytes;
 }
 
-/** The arguments of EVALSHA (`by` is the SHA-1) or EVAL (`by` is the text). */
-export function encodeCall(
-  call: Call,
-  by: string,
-  shared: { readonly life: string; readonly epoch: string },
-): (string | number | Buffer)[] {
-  const out: (string | number | Buffer)[] = [by, call.items.length];
-  for (const item of call.items) out.push(item.key);
-  out.push(shared.life, shared.epoch);
-  for (const item of call.items) {
-    for (const arg of item.args) out.push(arg instanceof Uint8Array ? asBuffer(arg) : arg);
-  }
-  return out;
-}
-
-/** The same memory as a Buffer. */
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
 /** Hands each item its reply. */
 export function answerCall(call: Call, replies: readonly Reply[]): void {
   call.items.forEach((item, i) => item.trip.answer(item.index, replies[i] ?? null));

@@ -4,10 +4,13 @@
 import { randomBytes } from 'node:crypto';
 import { Command } from 'ioredis';
 import type { Redis } from 'ioredis';
-import { answerCall, Batch, encodeCall } from './batch.ts';
+import { answerCall, Batch } from './batch.ts';
 import type { Call, Item } from './batch.ts';
+import { encodeCall } from './encode.ts';
+import type { CallHead } from './encode.ts';
 import { learnNode, relearnLife, StoreRefusedError } from './learn.ts';
 import type { Learned } from './learn.ts';
+import { unpackReplies } from './packed.ts';
 import type { Script } from './scripts/script.ts';
 import type { Reply } from './trip.ts';
 import { StoreUnavailableError } from '../port.ts';
@@ -32,6 +35,7 @@ export interface NodeOptions {
   readonly clock: Clock;
   readonly log: Log;
 }
+type Shared = Omit<CallHead, 'verb'>;
 type State = 'down' | 'learning' | 'ready';
 
 /** How often the life is looked at again: a promotion or a changed configuration is noticed this late at most. */
@@ -140,22 +144,29 @@ export class RedisNode {
 
   #send(batch: Batch): void {
     const stream = this.#redis.stream;
-    const shared = { life: this.#learned!.life, epoch: randomBytes(6).toString('base64url') };
+    const shared: Shared = { life: this.#learned!.life, epoch: randomBytes(6).toString('base64url') };
     stream.cork();
     for (const call of batch.calls) if (this.#underWay.has(call)) this.#sendCall(call, 'evalsha', shared);
     stream.uncork();
   }
 
-  #sendCall(call: Call, verb: 'evalsha' | 'eval', shared: { life: string; epoch: string }): void {
-    const by = verb === 'eval' ? call.script.text : call.script.sha1;
-    const command = new Command(verb, encodeCall(call, by, shared), { replyEncoding: null });
+  #sendCall(call: Call, verb: CallHead['verb'], shared: Shared): void {
+    const command = new EncodedCommand(verb, encodeCall(call, { verb, ...shared }));
     command.promise.then(
-      (replies: readonly Reply[]) => {
-        if (this.#done(call)) answerCall(call, replies);
-      },
+      (reply: Buffer | readonly Reply[]) => this.#answer(call, reply),
       (error: Error) => this.#refused(call, error, verb, shared),
     );
     void this.#redis.sendCommand(command);
+  }
+
+  #answer(call: Call, reply: Buffer | readonly Reply[]): void {
+    let replies: readonly Reply[];
+    try {
+      replies = Buffer.isBuffer(reply) ? unpackReplies(reply) : reply;
+    } catch (error) {
+      return this.#fail(call, error as StoreUnavailableError);
+    }
+    if (this.#done(call)) answerCall(call, replies);
   }
 
   /** False: it was answered already (cut or timed out). */
@@ -172,7 +183,7 @@ export class RedisNode {
     return true;
   }
 
-  #refused(call: Call, error: Error, verb: 'evalsha' | 'eval', shared: { life: string; epoch: string }): void {
+  #refused(call: Call, error: Error, verb: CallHead['verb'], shared: Shared): void {
     if (!this.#underWay.has(call)) return;
     const reason = error.message.split(' ', 1)[0]!;
     // These two say that nothing was done, so that asking again is no repetition.
@@ -297,6 +308,20 @@ export class RedisNode {
       );
       work.then(resolve, reject).finally(cancel);
     });
+  }
+}
+
+/** A command whose bytes are written: ioredis sends them, and matches the reply. */
+class EncodedCommand extends Command {
+  readonly #bytes: Buffer;
+
+  constructor(verb: CallHead['verb'], bytes: Buffer) {
+    super(verb, [], { replyEncoding: null });
+    this.#bytes = bytes;
+  }
+
+  override toWritable(): Buffer {
+    return this.#bytes;
   }
 }
 

@@ -34,7 +34,10 @@ export function askAll(topology: Topology, script: Script, asked: readonly Asked
       ? Promise.reject(new StoreUnavailableError('the store is closed'))
       : Promise.resolve([]);
   const trip = new Trip(asked.length);
-  asked.forEach((item, index) => route(topology, { script, ...item, trip, index, moves: 0 }));
+  // Field by field: spreading an item behind a field takes ten times as long.
+  asked.forEach(({ bucket, key, args }, index) =>
+    route(topology, { script, bucket, key, args, trip, index, moves: 0 }),
+  );
   return trip.promise;
 }
 

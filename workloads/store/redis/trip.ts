@@ -2,8 +2,8 @@
 // appends thousands a second, so there is no promise and no closure for an item.
 import { StoreUnavailableError } from '../port.ts';
 
-/** What a script answers for an item: nested arrays of bytes, numbers and nulls. */
-export type Reply = Buffer | number | null | readonly Reply[];
+/** What a script answers for an item: nested arrays of bytes (texts where the reply was packed), numbers and nulls. */
+export type Reply = Buffer | string | number | null | readonly Reply[];
 
 export class Trip {
   readonly promise: Promise<readonly Reply[]>;
@@ -40,6 +40,7 @@ export function listOf(reply: Reply): readonly Reply[] {
   throw new StoreUnavailableError(`expected a list from a script, got ${typeof reply}`);
 }
 export function textOf(reply: Reply | undefined): string {
+  if (typeof reply === 'string') return reply;
   if (Buffer.isBuffer(reply)) return reply.toString();
   throw new StoreUnavailableError(`expected a text from a script, got ${typeof reply}`);
 }

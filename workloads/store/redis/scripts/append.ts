@@ -8,6 +8,8 @@ import type { StoreLimits } from '../../store-limits.ts';
 
 export function appendScript(limits: StoreLimits): Script {
   const body = `
-return counting(for_each(4, function(key, a) return append(key, ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2]), ARGV[a + 3]) end))`;
+return pack_row(counting(for_each(4, function(key, a)
+  return append(key, ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2]), ARGV[a + 3])
+end)))`;
   return aScript('append', { flags: '', itemsMax: 32 }, appendLua(limits), body);
 }

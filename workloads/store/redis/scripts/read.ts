@@ -12,10 +12,10 @@ export const HEADS = aScript(
   COMMON,
   STREAM_READ,
   `
-return for_each(0, function(key)
+return pack_row(for_each(0, function(key)
   local m = load_meta(key)
   return m and { present_epoch(m), m[HEAD] }
-end)`,
+end))`,
 );
 
 /** Reasons, as the script answers them; 0 is recovered. */

@@ -82,10 +82,10 @@ export const LOOK_UP = aScript(
   COMMON,
   ROUTE_READ,
   `
-return for_each(1, function(prefix, a)
+return pack_row(for_each(1, function(prefix, a)
   local row = load_row(prefix, ARGV[a])
   return row and { row[ACCOUNT], row[GENERATION], row[REVOKED], route_of(prefix, row) or false }
-end)`,
+end))`,
 );
 
 /**

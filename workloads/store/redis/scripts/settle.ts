@@ -48,7 +48,7 @@ local function end_up_to(m, prefix, stream, offset, gateway, fields)
   if is_past > 0 then count(app, EXPIRED, is_past) end
   return satisfied
 end
-return counting(for_each(4, function(key, a)
+return pack_row(counting(for_each(4, function(key, a)
   local prefix, stream = split(key)
   local row = call('HGET', prefix .. 'd', string.sub(stream, 3))
   if not row or unpack_row(row)[2] ~= tonumber(ARGV[a + 2]) then return 0 end
@@ -61,7 +61,7 @@ return counting(for_each(4, function(key, a)
   if m[HELD] > 0 and offset >= m[FIRST] then satisfied = end_up_to(m, prefix, stream, offset, ARGV[a + 3], fields) end
   save_meta(key, m, fields)
   return satisfied
-end))`,
+end)))`,
   );
 }
 
