@@ -80,3 +80,24 @@ test('bytes go as they are, of any size and from within a larger buffer', () => 
   for (const bytes of [large, large.subarray(3, 3), large.subarray(5, 104), Buffer.from(large).subarray(1, 12)])
     assert.deepEqual(parts(encodeCall(aCall({ key: 'k', args: [bytes] }), head)).at(-1), Buffer.from(bytes));
 });
+
+test('where a script takes it so, arguments that are all those of the item before are empty, and each call starts anew', () => {
+  const repeating = aScript('two', { flags: '', itemsMax: 4, repeats: true }, '');
+  const record = Uint8Array.of(1, 2);
+  const same = ['id', record, 5];
+  const rows = [same, ['id', record, 5], ['id', record, 6], ['id', Uint8Array.of(1, 2), 6], same];
+  const batch = new Batch(false);
+  for (const args of rows)
+    batch.add({ script: repeating, bucket: 1, key: 'k', args, trip: new Trip(1), index: 0, moves: 0 });
+  const sent = batch.calls.map((call) =>
+    parts(encodeCall(call, head))
+      .slice(3 + call.items.length + 2)
+      .map(String),
+  );
+  assert.deepEqual(sent, [
+    ['id', '\x01\x02', '5', '', '', '', 'id', '\x01\x02', '6', 'id', '\x01\x02', '6'],
+    ['id', '\x01\x02', '5'],
+  ]);
+  const plainly = parts(encodeCall(aCall({ key: 'a', args: ['x'] }, { key: 'b', args: ['x'] }), head)).map(String);
+  assert.deepEqual(plainly.slice(-2), ['x', 'x'], 'others get all of theirs');
+});

@@ -1,6 +1,6 @@
 // A call as bytes for the wire: one buffer, written once. ioredis would make a string and a buffer of each argument, which was a third of
 // what a client spends on an append. Called by node.ts.
-import type { Call } from './batch.ts';
+import type { Argument, Call } from './batch.ts';
 
 /** What a call needs beside its items. */
 export interface CallHead {
@@ -28,11 +28,12 @@ export function encodeCall(call: Call, head: CallHead): Buffer {
   for (const { key } of items) wire.text(key);
   wire.text(head.life);
   wire.text(head.epoch);
-  for (const { args } of items)
-    for (const arg of args)
-      if (typeof arg === 'string') wire.text(arg);
-      else if (typeof arg === 'number') wire.text(String(arg));
-      else wire.bytes(arg);
+  let before: readonly Argument[] = [];
+  for (const { args } of items) {
+    const isSame = script.repeats && args.every((arg, i) => arg === before[i]);
+    for (const arg of args) wire.argument(isSame ? '' : arg);
+    before = args;
+  }
   return wire.written();
 }
 
@@ -57,6 +58,12 @@ class Wire {
     this.#header(42, size);
   }
 
+  argument(argument: Argument): void {
+    if (typeof argument === 'string') this.text(argument);
+    else if (typeof argument === 'number') this.text(String(argument));
+    else this.#bytes(argument);
+  }
+
   text(text: string): void {
     const out = this.#out;
     const before = this.#at;
@@ -78,7 +85,7 @@ class Wire {
     this.#end();
   }
 
-  bytes(bytes: Uint8Array): void {
+  #bytes(bytes: Uint8Array): void {
     this.#header(36, bytes.length);
     this.#out.set(bytes, this.#at);
     this.#at += bytes.length;

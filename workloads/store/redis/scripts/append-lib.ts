@@ -115,12 +115,20 @@ local function count_accepted(prefix, stream)
   if string.sub(stream, -5) == '/$all' then return count(app_of(stream), 'U', 1) end
   count(app_of(stream), 'A', call('ZCARD', prefix .. 'v' .. string.sub(stream, 3)))
 end
+-- An entry from its byte 25 on, which for a push to many devices is the same.
+local tail, tail_id, tail_record
+local function tail_of(id, record)
+  if tail_id ~= id or tail_record ~= record then
+    tail, tail_id, tail_record = (string.sub(record, 19, 44) == id and '\\0' or '\\26' .. id) .. record, id, record
+  end
+  return tail
+end
 -- 'options': '', or 'r' (refuse when full) or 'd' (dead-letter then) and a collapse key.
 local function append(key, id, record, expires, options)
   local prefix, stream = split(key)
   local topic, collapse_field = is_topic(stream), #options > 1 and '=' .. string.sub(options, 2)
   local held = collapse_field and call('HMGET', key, 'm', id, collapse_field) or call('HMGET', key, 'm', id)
-  local m = held[1] and unpack_row(held[1])
+  local m = unpack_meta(held[1])
   if held[2] then return known(m, held[2]) end
   local entries, fields, account = prefix .. 'e' .. stream, {}, nil
   if not m then
@@ -128,11 +136,12 @@ local function append(key, id, record, expires, options)
     if not topic then
       local row = call('HGET', prefix .. 'd', string.sub(stream, 3))
       if not row then return DEVICE_UNKNOWN end
-      account = unpack_row(row)[1]
+      account = select(2, unpack_limit(row, 1, 1))
     end
     m = { { ARGV[2], 1 }, ARGV[1], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
   end
-  if not topic and not has_room(m, #record) and is_due(m, now) then
+  local roomy = topic or has_room(m, #record)
+  if not roomy and is_due(m, now) then
     drop_due(prefix, stream, m, now, m[HELD], fields)
     save_meta(key, m, fields)
     fields = {}
@@ -142,7 +151,7 @@ local function append(key, id, record, expires, options)
     local index, entry = find(m, entries, tonumber(held[3]))
     older = entry and { index = index, entry = entry }
   end
-  local full = not topic and not has_room(m, #record, older and older.entry)
+  local full = not roomy and not has_room(m, #record, older and older.entry)
   if full and string.byte(options) ~= 100 then return STREAM_FULL end
   enter_life(m)
   make_room_for_id(key, m, now)
@@ -154,7 +163,7 @@ local function append(key, id, record, expires, options)
   if older then collapse(m, entries, stream, older, fields) end
   local offset, prev = m[HEAD] + 1, m[LAST]
   local head = struct.pack('<I6I6I6I6', offset, expires, now, prev)
-  call('RPUSH', entries, head .. (string.sub(record, 19, 44) == id and '\\0' or '\\26' .. id) .. record)
+  call('RPUSH', entries, head .. tail_of(id, record))
   m[HEAD], m[LAST], m[HELD], m[BYTES] = offset, offset, m[HELD] + 1, m[BYTES] + #record
   if m[HELD] == 1 then m[FIRST] = offset end
   local due, marked_due = due_of(expires, now, topic), m[MARK_AT] + IDS_MS

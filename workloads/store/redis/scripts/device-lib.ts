@@ -7,7 +7,7 @@ local ACCOUNT, GENERATION, REVOKED, LIFE_NUMBER, CONNECTED = 1, 2, 3, 4, 5
 local function lives_key(prefix) return string.sub(prefix, 1, -2) .. 'c' end
 local function load_row(prefix, name)
   local packed = call('HGET', prefix .. 'd', name)
-  return packed and unpack_row(packed)
+  return packed and unpack_values(packed, CONNECTED)
 end
 local function life_of(prefix, row)
   if row[LIFE_NUMBER] == 0 then return nil end

@@ -17,7 +17,7 @@ export const DELIVERY_STATE = aScript(
 return for_each(1, function(key, a)
   local held = call('HMGET', key, 'm', ARGV[a])
   if not held[1] or not held[2] then return false end
-  local m = unpack_row(held[1])
+  local m = unpack_meta(held[1])
   local offset, _, letter, at, gateway = parse_seen(held[2])
   return { m[HIST][epoch_index(m[HIST], offset)], offset, letter, at or 0, gateway or '' }
 end)`,
@@ -32,8 +32,8 @@ export const SAVE_ATTEMPTS = aScript(
   `
 return for_each(4, function(key, a)
   local prefix, stream = split(key)
-  local row, m = call('HGET', prefix .. 'd', string.sub(stream, 3)), load_meta(key)
-  if not row or not m or unpack_row(row)[2] ~= tonumber(ARGV[a]) then return 0 end
+  local m = load_meta(key)
+  if not m or generation_of(prefix, stream) ~= tonumber(ARGV[a]) then return 0 end
   local i, offset = index_of_epoch(m[HIST], ARGV[a + 1]), tonumber(ARGV[a + 2])
   if not i or epoch_index(m[HIST], offset) ~= i or not find(m, prefix .. 'e' .. stream, offset) then return 0 end
   call('HSET', key, 'a', pack_row({ offset, tonumber(ARGV[a + 3]) }))
@@ -56,7 +56,7 @@ return for_each(1, function(key, a)
   local held = call('HMGET', key, 'm', ARGV[a])
   if not held[1] or not held[2] then return 0 end
   local prefix, stream = split(key)
-  local m, entries = unpack_row(held[1]), prefix .. 'e' .. stream
+  local m, entries = unpack_meta(held[1]), prefix .. 'e' .. stream
   local index, entry = find(m, entries, (parse_seen(held[2])))
   if not entry then return 0 end
   if not is_tombstone(entry) then

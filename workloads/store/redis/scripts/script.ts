@@ -11,20 +11,23 @@ export interface Script {
   readonly itemsMax: number;
   /** A look at many buckets of one node, which in a Cluster are in many slots. */
   readonly isWalk: boolean;
+  /** Arguments that are all those of the item before go as '': this script's first is never empty by itself. */
+  readonly repeats: boolean;
 }
 
 interface ScriptOptions {
   readonly flags: '' | 'no-writes' | 'allow-oom' | 'no-writes,allow-cross-slot-keys';
   readonly itemsMax: number;
+  readonly repeats?: boolean;
 }
 
 /** Builds a script from pieces of Lua. `flags`: '' (writes), 'no-writes', 'allow-oom' (frees memory). */
 export function aScript(name: string, options: ScriptOptions, ...pieces: readonly string[]): Script {
-  const { flags, itemsMax } = options;
+  const { flags, itemsMax, repeats = false } = options;
   const shebang = flags === '' ? '#!lua' : `#!lua flags=${flags}`;
   const text = [shebang, ...pieces].join('\n');
   const isWalk = flags.includes('cross-slot');
-  return { name, text, sha1: createHash('sha1').update(text).digest('hex'), itemsMax, isWalk };
+  return { name, text, sha1: createHash('sha1').update(text).digest('hex'), itemsMax, isWalk, repeats };
 }
 
 /**
@@ -39,7 +42,11 @@ export function aWalk(name: string, ...pieces: readonly string[]): Script {
 
 /** Names used by all scripts: time in ms, and the loop over the items. */
 export const COMMON = `
-local call, floor, unpack_row, pack_row = redis.call, math.floor, cmsgpack.unpack, cmsgpack.pack
+local string, struct = string, struct
+local call, floor, unpack_row, pack_row, unpack_limit = redis.call, math.floor, cmsgpack.unpack, cmsgpack.pack, cmsgpack.unpack_limit
+-- unpack_row for a row of n values, 15 at most: its table has its size at once, and does not grow value by value.
+local function values_of(_, ...) return { ... } end
+local function unpack_values(packed, n) return values_of(unpack_limit(packed, n, 1)) end
 local function time_ms()
   local t = call('TIME')
   return t[1] * 1000 + floor(t[2] / 1000)
@@ -49,6 +56,11 @@ local function for_each(arity, act)
   local replies = {}
   for i = 1, #KEYS do replies[i] = act(KEYS[i], 3 + (i - 1) * arity) end
   return replies
+end
+-- pack_row for replies that are packed already, as they are stored, or false.
+local function join_packed(replies)
+  for i = 1, #replies do replies[i] = replies[i] or '\\192' end
+  return '\\221' .. struct.pack('>I4', #replies) .. table.concat(replies)
 end`;
 
 const WALK = `

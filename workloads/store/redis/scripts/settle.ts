@@ -20,7 +20,9 @@ local now = time_ms()
 -- Ends the entries up to an offset; answers ids of those that settle others. The hot path of acks: each entry is unpacked once.
 local function end_up_to(m, prefix, stream, offset, gateway, fields)
   local entries, app, satisfied = prefix .. 'e' .. stream, app_of(stream), 1
-  local popped = call('LPOP', entries, offset >= m[LAST] and m[HELD] or index_above(m, entries, offset)) or {}
+  local number = offset >= m[LAST] and m[HELD] or index_above(m, entries, offset)
+  -- Redis answers a number of entries by a list, which for the usual one costs more than the entry.
+  local popped = number == 1 and { call('LPOP', entries) or nil } or call('LPOP', entries, number) or {}
   local at = struct.pack('<I6', now)
   local acked, expired, bytes, is_acked, is_past = ACKED .. at .. gateway, EXPIRED .. at, 0, 0, 0
   for i = 1, #popped do
@@ -50,8 +52,7 @@ local function end_up_to(m, prefix, stream, offset, gateway, fields)
 end
 return pack_row(counting(for_each(4, function(key, a)
   local prefix, stream = split(key)
-  local row = call('HGET', prefix .. 'd', string.sub(stream, 3))
-  if not row or unpack_row(row)[2] ~= tonumber(ARGV[a + 2]) then return 0 end
+  if generation_of(prefix, stream) ~= tonumber(ARGV[a + 2]) then return 0 end
   local m, offset = load_meta(key), tonumber(ARGV[a + 1])
   local i = m and index_of_epoch(m[HIST], ARGV[a])
   if not i or offset > epoch_end(m, i) then return 0 end
@@ -115,7 +116,7 @@ return counting(for_each(9, function(key, a)
   if ARGV[a + 4] ~= '' and (not row or row[2] ~= tonumber(ARGV[a + 4])) then return STALE end
   local held = call('HMGET', key, 'm', ARGV[a])
   if not row or not held[1] then return UNKNOWN end
-  local m, entries, letter = unpack_row(held[1]), prefix .. 'e' .. stream, ARGV[a + 3]
+  local m, entries, letter = unpack_meta(held[1]), prefix .. 'e' .. stream, ARGV[a + 3]
   local offset, answer = offset_asked(key, m, a, held[2])
   if not offset then return answer end
   local index, entry = find(m, entries, offset)

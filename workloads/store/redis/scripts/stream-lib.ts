@@ -20,9 +20,12 @@ local function split(key)
   return string.sub(key, 1, m - 1), string.sub(key, m + 1)
 end
 local function is_topic(stream) return string.byte(stream) == 116 end
-local function load_meta(key)
-  local packed = call('HGET', key, 'm')
-  return packed and unpack_row(packed)
+local function unpack_meta(packed) return packed and unpack_values(packed, MARK) end
+local function load_meta(key) return unpack_meta(call('HGET', key, 'm')) end
+-- Of a device's row (device-lib.ts): nil without one.
+local function generation_of(prefix, stream)
+  local packed = call('HGET', prefix .. 'd', string.sub(stream, 3))
+  if packed then return select(3, unpack_limit(packed, 2, 1)) end
 end
 local function present_epoch(m) return m[HIST][#m[HIST] - 1] end
 -- The index in the history of the epoch an offset belongs to, and an epoch's last offset.
