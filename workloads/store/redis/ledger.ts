@@ -5,6 +5,7 @@ import { COUNT_HELD, COUNT_ROWS, READ_LEDGER, SHARDS_IN_USE } from './scripts/le
 import { HEADS } from './scripts/read.ts';
 import { LEDGER_LETTERS, UNTRACKED_LETTERS } from './scripts/outcome-lib.ts';
 import type { Script } from './scripts/script.ts';
+import { headOf } from './streams.ts';
 import { askAll, walkBuckets } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { listOf, numberOf, textOf } from './trip.ts';
@@ -58,7 +59,7 @@ export async function countWaiting(topology: Topology, app: AppId): Promise<numb
   const asked = topics.map((topic) => ({ ...streamKey({ app, kind: 'topic', topic }), args: [] }));
   const heads = await askAll(topology, HEADS, asked);
   return topics.reduce((sum, topic, i) => {
-    const head = heads[i] === null ? 0 : numberOf(listOf(heads[i]!)[1]);
+    const { head } = headOf(heads[i]!);
     const { count, offsets } = rows.get(topic)!;
     return sum + head * count - offsets;
   }, held);

@@ -142,14 +142,17 @@ export async function sweepRoutes(topology: Topology, limit: number): Promise<nu
   return swept;
 }
 
+/** What LOOK_UP answers for one: rows as stored (scripts/device-lib.ts). */
 function rowOf(reply: Reply): Row | null {
   if (reply === null) return null;
-  const [account, generation, revokedAtMs, route] = listOf(reply);
+  const [row, life] = listOf(reply).map(listOf);
+  const [account, generation, revokedAtMs, , connectedAtMs] = row!;
+  const route = life && routeOf([life[0]!, life[1]!, generation!, account!, connectedAtMs!]);
   return {
     account: textOf(account) as AccountId,
     generation: numberOf(generation),
     revokedAtMs: numberOf(revokedAtMs),
-    route: routeOf(route ?? null),
+    route: route ?? null,
   };
 }
 

@@ -45,11 +45,7 @@ export class RedisStreams {
   async heads(streams: readonly port.StreamRef[]): Promise<readonly port.StreamHead[]> {
     const asked = streams.map((stream) => ({ ...streamKey(stream), args: [] }));
     const replies = await askAll(this.#topology, this.#scripts.heads, asked);
-    return replies.map((reply) => {
-      if (reply === null) return { epoch: null, head: 0 };
-      const [epoch, head] = listOf(reply);
-      return { epoch: textOf(epoch) as Epoch, head: numberOf(head) };
-    });
+    return replies.map(headOf);
   }
 
   async read(reads: readonly port.StreamRead[]): Promise<readonly port.ReadOutcome[]> {
@@ -65,6 +61,13 @@ export class RedisStreams {
     });
     return (await askAll(this.#topology, this.#scripts.settle, asked)).map(settleOutcome);
   }
+}
+
+/** What HEADS answers for one: the meta as stored (scripts/stream-lib.ts). */
+export function headOf(reply: Reply): port.StreamHead {
+  if (reply === null) return { epoch: null, head: 0 };
+  const [history, , head] = listOf(reply);
+  return { epoch: textOf(listOf(history!).at(-2)) as Epoch, head: numberOf(head) };
 }
 
 /** As the append script takes them; most appends have none. */

@@ -5,17 +5,13 @@ import type { Script } from './script.ts';
 import { STREAM_READ } from './stream-lib.ts';
 import type { StoreLimits } from '../../store-limits.ts';
 
-/** Key: the stream's meta. Reply: {epoch, head} or nil. */
+/** Key: the stream's meta. Reply: the meta as stored (stream-lib.ts), or nil. */
 export const HEADS = aScript(
   'heads',
   { flags: 'no-writes', itemsMax: 128 },
   COMMON,
-  STREAM_READ,
   `
-return pack_row(for_each(0, function(key)
-  local m = load_meta(key)
-  return m and { present_epoch(m), m[HEAD] }
-end))`,
+return join_packed(for_each(0, function(key) return call('HGET', key, 'm') end))`,
 );
 
 /** Reasons, as the script answers them; 0 is recovered. */
