@@ -25,9 +25,32 @@ interface ScriptOptions {
 export function aScript(name: string, options: ScriptOptions, ...pieces: readonly string[]): Script {
   const { flags, itemsMax, repeats = false } = options;
   const shebang = flags === '' ? '#!lua' : `#!lua flags=${flags}`;
-  const text = [shebang, ...pieces].join('\n');
+  const text = [shebang, inlineConstants(pieces.join('\n'))].join('\n');
   const isWalk = flags.includes('cross-slot');
   return { name, text, sha1: createHash('sha1').update(text).digest('hex'), itemsMax, isWalk, repeats };
+}
+
+/**
+ * Puts constants (`local NAME, … = 1, 'text', …` where a line starts) in the place of their names, and drops comments. A call of a script
+ * makes all its functions anew, and Lua looks for each local that one of them uses in a list of all of these.
+ */
+export function inlineConstants(lua: string): string {
+  const values = new Map<string, string>();
+  const rest = lua.replaceAll(
+    /^local ([A-Z_]+(?:, [A-Z_]+)*) = (.+)\n/gm,
+    (line: string, names: string, literals: string) => {
+      const found = literals.match(/(?:^|(?<=, ))(?:\d+|'[^'\\]*')(?=, |$)/g) ?? [];
+      if (found.join(', ') !== literals || found.length !== names.split(', ').length) return line;
+      names.split(', ').forEach((name, i) => {
+        if (values.has(name) && values.get(name) !== found[i])
+          throw new Error(`${name} is ${values.get(name)} and ${found[i]} in one script`);
+        values.set(name, found[i]!);
+      });
+      return '';
+    },
+  );
+  const tokens = /'(?:[^'\\]|\\.)*'|--.*|\w+/g;
+  return rest.replaceAll(tokens, (token) => (token.startsWith('--') ? '' : (values.get(token) ?? token)));
 }
 
 /**

@@ -1,0 +1,34 @@
+// How scripts are built: constants take the place of their names, and nothing else of the Lua changes.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { inlineConstants } from './scripts/script.ts';
+
+const CASES: readonly { title: string; lua: string; becomes: string }[] = [
+  {
+    title: 'numbers and texts take the place of their names',
+    lua: "local A_B, C = 12, 'x, y'\nreturn m[A_B] .. C",
+    becomes: "return m[12] .. 'x, y'",
+  },
+  {
+    title: 'a name within another name or within a text is none',
+    lua: "local AT, ID = 1, 2\nlocal function f(AT_ONCE, mID) return 'AT ID', AT_ONCE, mID, AT end",
+    becomes: "local function f(AT_ONCE, mID) return 'AT ID', AT_ONCE, mID, 1 end",
+  },
+  {
+    title: 'a text may have a quote or two dashes',
+    lua: "local AT = 1\nreturn '\\'AT', '--', AT",
+    becomes: "return '\\'AT', '--', 1",
+  },
+  { title: 'comments go', lua: 'local AT = 1\n-- AT first\nreturn AT -- AT last', becomes: '\nreturn 1 ' },
+  {
+    title: 'what is no constant stays a local',
+    lua: 'local NAMES = { a = 1 }\nlocal SUM = 1 + 2\nlocal ONE, TWO = 1\nlocal f = f\n  local IN = 1\n',
+    becomes: 'local NAMES = { a = 1 }\nlocal SUM = 1 + 2\nlocal ONE, TWO = 1\nlocal f = f\n  local IN = 1\n',
+  },
+  { title: 'the same constant may come twice', lua: 'local AT = 1\nlocal AT = 1\nreturn AT', becomes: 'return 1' },
+];
+for (const { title, lua, becomes } of CASES) test(title, () => assert.equal(inlineConstants(lua), becomes));
+
+test('one name for two values is refused', () => {
+  assert.throws(() => inlineConstants('local AT = 1\nlocal AT = 2\n'), /AT is 1 and 2 in one script/);
+});
