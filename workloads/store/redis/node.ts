@@ -2,11 +2,10 @@
 // life the node is in (life.ts). Nothing is ever sent twice: a cut connection rejects what was under way, outcome unknown.
 // single.ts and cluster.ts hold these; ioredis connects and parses.
 import { randomBytes } from 'node:crypto';
-import { Command } from 'ioredis';
 import type { Redis } from 'ioredis';
 import { answerCall, Batch } from './batch.ts';
 import type { Call, Item } from './batch.ts';
-import { encodeCall } from './encode.ts';
+import { EncodedCommand } from './encode.ts';
 import type { CallHead } from './encode.ts';
 import { learnNode, relearnLife, StoreRefusedError } from './learn.ts';
 import type { Learned } from './learn.ts';
@@ -151,7 +150,7 @@ export class RedisNode {
   }
 
   #sendCall(call: Call, verb: CallHead['verb'], shared: Shared): void {
-    const command = new EncodedCommand(verb, encodeCall(call, { verb, ...shared }));
+    const command = new EncodedCommand(call, { verb, ...shared });
     command.promise.then(
       (reply: Buffer | readonly Reply[]) => this.#answer(call, reply),
       (error: Error) => this.#refused(call, error, verb, shared),
@@ -308,20 +307,6 @@ export class RedisNode {
       );
       work.then(resolve, reject).finally(cancel);
     });
-  }
-}
-
-/** A command whose bytes are written: ioredis sends them, and matches the reply. */
-class EncodedCommand extends Command {
-  readonly #bytes: Buffer;
-
-  constructor(verb: CallHead['verb'], bytes: Buffer) {
-    super(verb, [], { replyEncoding: null });
-    this.#bytes = bytes;
-  }
-
-  override toWritable(): Buffer {
-    return this.#bytes;
   }
 }
 
