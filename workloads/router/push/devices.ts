@@ -32,65 +32,60 @@ export interface DeviceSenderOptions {
   readonly counts: RouterCounts;
 }
 
+interface Entry {
+  readonly append: Append;
+  /** The row of its message, kept in the same tick; null: someone else keeps it. */
+  readonly row: Message | null;
+}
+
 export class DeviceSender {
   readonly #options: DeviceSenderOptions;
-  readonly #appends: Collector<Append, AppendOutcome>;
-  readonly #rows: Collector<Message, void>;
+  readonly #entries: Collector<Entry, AppendOutcome>;
   constructor(options: DeviceSenderOptions) {
     const { store } = options;
     this.#options = options;
-    this.#appends = openCollector({ questionsMax: APPENDS_MAX, run: (appends) => store.append(appends) });
-    this.#rows = openCollector<Message, void>({
-      questionsMax: APPENDS_MAX,
-      run: async (rows) => {
-        await store.putMessages(rows, []);
-        return [];
-      },
-    });
+    this.#entries = openCollector({ questionsMax: APPENDS_MAX, run: (entries) => storeEntries(store, entries) });
   }
 
-  /** One append, together with what else leaves in this tick. */
-  append(append: Append): Promise<AppendOutcome> {
-    return this.#appends.ask(append);
-  }
-  /** Keeps the row of a message. */
-  keep(row: Message): Promise<void> {
-    return this.#rows.ask(row);
+  /** One append and the row of its message, together with what else leaves in this tick; resolves when both are stored. */
+  append(append: Append, row: Message | null): Promise<AppendOutcome> {
+    return this.#entries.ask({ append, row });
   }
 
   /** Rejects as the store does. */
   async send(out: Outgoing, devices: readonly DeviceId[], overflow: 'refuse' | 'dead-letter'): Promise<DevicesSent> {
-    const shared = devices.length >= SHARED_BODY_DEVICES_MIN && isBodyLarge(out.record);
-    const row = rowOf(out, { state: 'accepted', recipients: devices.length, withRecord: shared });
-    if (shared) await this.keep(row); // the body before the entries that point to it
-    const record = shared ? withoutBody(out.record) : out.record;
-    const appends = devices.map((device) => this.append(appendOf(out, { device, record, overflow })));
-    const [outcomes] = await Promise.all([Promise.all(appends), shared ? undefined : this.keep(row)]);
-    const stored: { device: DeviceId; at: Appended }[] = [];
+    const outcomes = await this.#store(out, devices, overflow);
+    const stored: AcceptedPosition[] = [];
     const refused: RefusedDevice[] = [];
     const dead: DeviceId[] = [];
+    const told: Promise<Presence>[] = [];
     outcomes.forEach((at, i) => {
       const device = devices[i]!;
-      if (at.kind === 'appended') stored.push({ device, at });
-      else if (at.kind === 'dead') dead.push(device);
-      else refused.push({ device, code: at.reason });
+      if (at.kind === 'refused') return void refused.push({ device, code: at.reason });
+      if (at.kind === 'dead') return void dead.push(device);
+      stored.push({ device, stream: `@${out.lane}`, epoch: at.epoch, offset: at.offset });
+      told.push(this.#tell(out, device, at));
     });
-    const presences = await Promise.all(stored.map(({ device, at }) => this.#tell(out, device, at)));
-    await this.#notice(out, {
-      dead,
-      offline: stored.flatMap((s, i) => (presences[i] === 'offline' ? [s.device] : [])),
-    });
-    return {
-      stored: stored.map(({ device, at }) => ({
-        device,
-        stream: `@${out.lane}`,
-        epoch: at.epoch,
-        offset: at.offset,
-      })),
-      refused,
-      dead,
-      online: onlineAmong(presences),
-    };
+    const presences = told.length === 1 ? [await told[0]!] : await Promise.all(told);
+    const offline = stored.flatMap(({ device }, i) => (presences[i] === 'offline' ? [device!] : []));
+    if (dead.length + offline.length > 0) await this.#notice(out, { dead, offline });
+    return { stored, refused, dead, online: onlineAmong(presences) };
+  }
+
+  /** One device is nearly all of the traffic: its row goes with its append, and there is one promise for both. */
+  async #store(
+    out: Outgoing,
+    devices: readonly DeviceId[],
+    overflow: 'refuse' | 'dead-letter',
+  ): Promise<readonly AppendOutcome[]> {
+    const shared = devices.length >= SHARED_BODY_DEVICES_MIN && isBodyLarge(out.record);
+    const row = rowOf(out, { state: 'accepted', recipients: devices.length, withRecord: shared });
+    if (shared) await this.#options.store.putMessages([row], []); // the body before the entries that point to it
+    const record = shared ? withoutBody(out.record) : out.record;
+    const entries = devices.map((device, i) =>
+      this.append(appendOf(out, { device, record, overflow }), i === 0 && !shared ? row : null),
+    );
+    return entries.length === 1 ? [await entries[0]!] : await Promise.all(entries);
   }
 
   #tell(out: Outgoing, device: DeviceId, at: Appended): Promise<Presence> {
@@ -110,6 +105,19 @@ export class DeviceSender {
       counts.noticesLost += of.dead.length + of.offline.length;
     }
   }
+}
+
+/** Appends and rows side by side, which the store sends in one trip. */
+async function storeEntries(
+  store: DeviceSenderOptions['store'],
+  entries: readonly Entry[],
+): Promise<readonly AppendOutcome[]> {
+  const rows = entries.flatMap(({ row }) => (row === null ? [] : [row]));
+  const [outcomes] = await Promise.all([
+    store.append(entries.map(({ append }) => append)),
+    rows.length === 0 ? undefined : store.putMessages(rows, []),
+  ]);
+  return outcomes;
 }
 
 /** The append of a message to one device's stream. */

@@ -164,7 +164,7 @@ class DurablePath {
 
   /** @param as.atMs when it was accepted; null: as the id says */
   async push(app: AppDefinition, push: Push, as: { id: MessageId; atMs: number | null }): Promise<Accepted> {
-    const claimed = await this.#claim(app, push, as.id);
+    const claimed = push.key === null ? { id: as.id, duplicate: false } : await this.#claim(app, push, as.id);
     const out = compose(app, push, claimed.id, as.atMs ?? undefined);
     const { target } = push;
     if (target.kind === 'devices' || target.kind === 'accounts' || target.kind === 'group')

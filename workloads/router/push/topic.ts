@@ -18,16 +18,16 @@ export async function sendToTopic(
   topic: TopicName,
 ): Promise<TopicSent> {
   const { app, id, record, expiresAtMs, collapseKey } = out;
-  const [at] = await Promise.all([
-    parts.sender.append({
+  const at = await parts.sender.append(
+    {
       stream: { app, kind: 'topic', topic },
       messageId: id,
       record,
       expiresAtMs,
       ...(collapseKey === null ? {} : { collapseKey }),
-    }),
-    parts.sender.keep(rowOf(out, { state: 'accepted', recipients: 1, withRecord: false })),
-  ]);
+    },
+    rowOf(out, { state: 'accepted', recipients: 1, withRecord: false }),
+  );
   if (at.kind !== 'appended') return { at, gateways: 0 };
   const { epoch, offset, prev } = at;
   const told = { kind: 'deliver-topic', app, topic, epoch, offset, prev, stamp: 0, record } as const;

@@ -104,8 +104,19 @@ function chunkKey(app: AppId, id: MessageId, index: number): { bucket: number; k
 /** In the order of scripts/messages.ts, as JSON. */
 function valuesOf(message: Message): string {
   const { target, lane, state, acceptedAtMs, dueAtMs, expiresAtMs, recipients, chunks, chunksDone } = message;
-  const values = [JSON.stringify(target), lane, state, acceptedAtMs, dueAtMs, expiresAtMs];
-  return JSON.stringify([...values, recipients, chunks, chunksDone, message.options, message.chunkMarks]);
+  const { options, chunkMarks } = message;
+  const values = [
+    JSON.stringify(target),
+    lane,
+    state,
+    acceptedAtMs,
+    dueAtMs,
+    expiresAtMs,
+    recipients,
+    chunks,
+    chunksDone,
+  ];
+  return JSON.stringify(options === '' && chunkMarks === '' ? values : [...values, options, chunkMarks]);
 }
 
 function messageOf(of: { app: AppId; id: MessageId }, row: Reply, record: Uint8Array | null): Message {
@@ -124,6 +135,6 @@ function messageOf(of: { app: AppId; id: MessageId }, row: Reply, record: Uint8A
     chunksDone: numberOf(chunksDone),
     chunkMarks: marks === undefined ? '' : textOf(marks),
     record,
-    options: textOf(options),
+    options: options === undefined ? '' : textOf(options),
   };
 }
