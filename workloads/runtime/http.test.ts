@@ -229,13 +229,45 @@ test('closing cuts what does not end within its grace', async (t) => {
   await Promise.all([server.close(1), assert.rejects(stuck)]);
 });
 
-test('a header that trickles in is cut after its time', async (t) => {
-  const { port } = await aServer(t, { headersTimeoutMs: 100 });
-  const socket = connect({ host: '127.0.0.1', port });
-  socket.write('GET /v1/things HTTP/1.1\r\nhost: x\r\n');
-  const answer = await new Promise<string>((resolve) => socket.once('data', (bytes) => resolve(bytes.toString())));
-  assert.match(answer, /^HTTP\/1.1 408/);
+describe('a sender that is slow for ever is answered 408 and cut after its time, however it drips:', () => {
+  const TIMEOUT_MS = 200;
+  const POST = 'POST /v1/echo HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n';
+  const cases: readonly [title: string, at: string, drop: string][] = [
+    ['it says nothing', '', ''],
+    ['a header that stands', 'GET /v1/things HTTP/1.1\r\nhost: x\r\n', ''],
+    ['a header, byte by byte', 'GET /v1/things HTTP/1.1\r\nx-long: ', 'x'],
+    ['headers, one by one', 'GET /v1/things HTTP/1.1\r\n', 'x: y\r\n'],
+    ['a body, byte by byte', `${POST}content-length: 100000\r\n\r\n`, ' '],
+    ['a body in chunks', `${POST}transfer-encoding: chunked\r\n\r\n`, '1\r\n \r\n'],
+    ['a second request on its connection', 'GET /v1/text HTTP/1.1\r\nhost: x\r\n\r\nGET /v1/text HTT', ''],
+  ];
+  for (const [title, at, drop] of cases)
+    test(title, async (t) => {
+      const server = await aServer(t, { headersTimeoutMs: TIMEOUT_MS, requestTimeoutMs: TIMEOUT_MS });
+      const startedMs = performance.now();
+      const answer = await drip(server.port, at, drop);
+      const tookMs = performance.now() - startedMs;
+      assert.match(answer, /HTTP\/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n$/);
+      assert.ok(tookMs >= TIMEOUT_MS / 2 && tookMs < 25 * TIMEOUT_MS, `took ${tookMs} ms`);
+      assert.equal((await fetch(`${server.url}/v1/text`)).status, 200);
+      assert.equal(server.inFlight(), 0, 'nothing is held for it');
+    });
 });
+
+/** Sends a beginning, then a drop each 20 ms; answers all that came until the connection was closed. */
+function drip(port: number, beginning: string, drop: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port }, () => socket.write(beginning));
+    const dripping = setInterval(() => socket.write(drop), 20);
+    let text = '';
+    socket.on('data', (bytes) => (text += bytes.toString()));
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      clearInterval(dripping);
+      resolve(text);
+    });
+  });
+}
 
 test('closing waits a second for requests that are half sent, not the whole grace, and still answers those that came', async (t) => {
   let answer = (): void => {};

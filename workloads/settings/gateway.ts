@@ -29,11 +29,15 @@ export const gatewaySettings = {
     'After start the accept rate rises from a tenth to full over this time.',
     { fallback: 5000, min: 0, max: 600_000 },
   ),
-  helloTimeoutMs: integer('PUSHCLUSTER_HELLO_TIMEOUT_MS', 'A connection without hello is closed after this.', {
-    fallback: 10_000,
-    min: 100,
-    max: 120_000,
-  }),
+  helloTimeoutMs: integer(
+    'PUSHCLUSTER_HELLO_TIMEOUT_MS',
+    'A connection without upgrade, and then one without hello, is closed after this.',
+    {
+      fallback: 10_000,
+      min: 100,
+      max: 120_000,
+    },
+  ),
   heartbeatIntervalMs: integer(
     'PUSHCLUSTER_HEARTBEAT_INTERVAL_MS',
     'Clients ping this often: below the 30–60 s after which NATs forget a connection.',

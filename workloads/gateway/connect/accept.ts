@@ -13,7 +13,7 @@ import type { Gateway } from '../gateway.ts';
 
 /** ws waits so long for the answer to a close frame before it cuts the socket. */
 const CLOSE_TIMEOUT_MS = 5000;
-const HEADERS_TIMEOUT_MS = 10_000;
+const UPGRADE_CHECK_MS = 5000;
 /** TCP connections that may be on their way to an upgrade beside those that are connected. */
 const UPGRADING_MAX = 2000;
 
@@ -38,11 +38,13 @@ export interface ClientPort {
 export async function openClientPort(gateway: Gateway): Promise<ClientPort> {
   const { settings } = gateway;
   const upgrader = new WebSocketServer<typeof ClientSocket>(UPGRADE_OPTIONS);
-  const server = createServer((_request, response) => {
+  // Whoever has not asked for the upgrade by then is cut, however slowly he sends it.
+  const { helloTimeoutMs: headersTimeout } = settings;
+  const connectionsCheckingInterval = Math.min(headersTimeout, UPGRADE_CHECK_MS);
+  const times = { headersTimeout, requestTimeout: headersTimeout, connectionsCheckingInterval };
+  const server = createServer(times, (_request, response) => {
     response.writeHead(426, { connection: 'close' }).end('expected a WebSocket upgrade\n');
   });
-  server.headersTimeout = HEADERS_TIMEOUT_MS;
-  server.requestTimeout = HEADERS_TIMEOUT_MS;
   server.maxConnections = settings.connectionsMax + UPGRADING_MAX;
   server.on('upgrade', (request: IncomingMessage, duplex: Duplex, head: Buffer) => {
     const refusal = refusalOf(gateway, request);

@@ -205,6 +205,30 @@ describe('the client port', () => {
   });
 });
 
+test('a client that never gets to its upgrade is answered 408 and cut after its time, however it drips', async () => {
+  const { url } = await world.gateway({ helloTimeoutMs: 200 });
+  const starts = ['', 'GET / HTTP/1.1\r\nhost: x\r\n', 'GET / HTTP/1.1\r\nupgrade: websocket\r\nx-long: '];
+  const startedMs = performance.now();
+  const answers = await Promise.all(starts.map((start) => drip(Number(new URL(url).port), start)));
+  for (const answer of answers) assert.match(answer, /^HTTP\/1.1 408/);
+  assert.ok(performance.now() - startedMs < 5000);
+});
+
+/** Sends a beginning, then a byte each 20 ms where one has begun; answers all that came until the connection was closed. */
+function drip(port: number, beginning: string): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = connectTcp(port, '127.0.0.1', () => socket.write(beginning));
+    const dripping = setInterval(() => socket.write(beginning === '' ? '' : 'x'), 20);
+    let text = '';
+    socket.on('data', (chunk) => (text += chunk.toString()));
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      clearInterval(dripping);
+      resolve(text);
+    });
+  });
+}
+
 function refusalOf(url: string, protocol?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(url, protocol === undefined ? [] : [protocol]);
