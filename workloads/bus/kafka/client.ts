@@ -3,6 +3,7 @@ import kafkajs from 'kafkajs';
 import type { Kafka, KafkaConfig, SASLOptions } from 'kafkajs';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
+import { calmRequestQueues } from './request-queue.ts';
 import { plugInZstd } from './zstd.ts';
 
 export interface KafkaBusOptions {
@@ -73,6 +74,7 @@ export type KafkaParts = KafkaBusOptions & { readonly tuning: KafkaTuning };
  */
 export function newKafka(parts: KafkaParts, clientId: string, patienceMs: number): Kafka {
   plugInZstd();
+  calmRequestQueues();
   const { brokers, tls, sasl, log } = parts;
   const config: KafkaConfig = {
     clientId: `pushcluster-${clientId}`,

@@ -15,6 +15,9 @@ import { TestBroker } from './test-broker.ts';
 const skip = missingPart('kafka', 'java') ?? null;
 let broker: TestBroker;
 let opened = 0;
+/** What Node had to say while this file ran. */
+const warnings: string[] = [];
+process.on('warning', ({ name, message }) => warnings.push(`${name}: ${message}`));
 
 before(async () => {
   if (skip === null) broker = await TestBroker.start({ program: findPart('kafka')! });
@@ -168,3 +171,5 @@ describe('the bus on Kafka', { skip: skip ?? false }, () => {
     await second.close();
   });
 });
+
+test('Node has nothing to warn of: kafkajs sets no timer into the past', () => assert.deepEqual(warnings, []));
