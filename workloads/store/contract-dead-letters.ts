@@ -219,6 +219,22 @@ function redriveContract(subject: StoreSubject): void {
       assert.deepEqual([Buffer.from(record.body).toString(), record.bodyElsewhere], ['whole', false]);
     }));
 
+  test('a redrive of a delivery whose body is not kept any more is refused by that name, and the letter stays for whoever drops it', () =>
+    withStore(subject, {}, async ({ store }) => {
+      await register(store, 'd1');
+      const id = anId();
+      await store.append([aRecordAppend(lane('d1'), '', { id, bodyElsewhere: true })]);
+      await store.settleEntries([anEnd('d1', { messageId: id }, 'dead')]);
+      const [letter] = await all(store);
+      const change = async (action: DeadLetterAction): Promise<unknown> =>
+        (await store.changeDeadLetters(APP, [{ id: letter!.id, action }]))[0];
+      assert.deepEqual(await change(redrive()), { kind: 'refused', reason: 'body-gone' });
+      assert.deepEqual([await store.countDeadLetters(APP), await held(store, lane('d1'))], [1, []]);
+      assert.equal((await store.ledger(APP)).accepted, 1);
+      assert.deepEqual(await change({ kind: 'drop' }), { kind: 'done', device: 'd1', appended: null, record: null });
+      assert.equal(await store.countDeadLetters(APP), 0);
+    }));
+
   test('a redrive to a full stream or to a device that is gone is refused and the letter stays', () =>
     withStore(subject, { deviceStreamEntriesMax: 1 }, async ({ store, advance }) => {
       for (const name of ['d1', 'd2', 'd3']) {

@@ -121,8 +121,8 @@ export type DeadLetterOutcome =
       readonly record: Uint8Array | null;
     }
   | { readonly kind: 'unknown' }
-  /** The stream takes no more, or the device is gone; the letter stays. */
-  | { readonly kind: 'refused'; readonly reason: 'stream-full' | 'device-unknown' };
+  /** The stream takes no more, the device is gone, or the body that was kept once with its message is; the letter stays. */
+  | { readonly kind: 'refused'; readonly reason: 'stream-full' | 'device-unknown' | 'body-gone' };
 
 // ---- groups: who may be written to under one name, made by clients or the business
 

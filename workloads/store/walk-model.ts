@@ -255,13 +255,13 @@ export class WalkModel {
     if (account !== letter.account)
       return assert.deepEqual(outcome, { kind: 'refused', reason: 'device-unknown' }, 'of another account');
     if (outcome.kind === 'unknown') assert.fail('the letter is there');
-    const { reason } = outcome.kind === 'refused' ? outcome : { reason: null };
     if (outcome.kind === 'done') {
       const { lane, ...appended } = outcome.appended!;
       assert.equal(lane, laneOf(letter.stream) ?? 'normal');
       this.appended(append, appended, { epoch: null, nowMs });
       this.state.letters.delete(letterKey(letter));
-    } else this.appended(append, { kind: 'refused', reason: reason! }, { epoch: null, nowMs });
+    } else if (outcome.reason === 'body-gone') assert.fail('records of a walk have their bodies');
+    else this.appended(append, { kind: 'refused', reason: outcome.reason }, { epoch: null, nowMs });
   }
 
   /** Deliveries that wait, by what the model knows. */

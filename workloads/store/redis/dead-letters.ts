@@ -143,7 +143,9 @@ export class RedisDeadLetters {
       return { bucket, key, args: [name, action.kind, stream, ...redrive, record] };
     });
     const replies = await askAll(this.#topology, this.#scripts.change, asked);
-    const outcomes: DeadLetterOutcome[] = changes.map(() => ({ kind: 'unknown' }));
+    const outcomes = whole.map((record): DeadLetterOutcome => {
+      return record === null ? { kind: 'refused', reason: 'body-gone' } : { kind: 'unknown' };
+    });
     known.forEach(({ i, delivery }, at) => (outcomes[i] = changeOutcome(delivery, replies[at]!)));
     return outcomes;
   }

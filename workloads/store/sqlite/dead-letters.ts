@@ -143,7 +143,9 @@ export class SqliteDeadLetters {
     // Another account on the device reads nothing of the one before (R8).
     if (redriving.account(app, device) !== row.account) return { kind: 'refused', reason: 'device-unknown' };
     const lane = laneOf(row.stream) ?? LANE_DEFAULT;
-    const record = renamed(whole(row.record, redriving.body(app, row.message_id)), messageId, expiresAtMs);
+    const found = whole(row.record, () => redriving.body(app, row.message_id));
+    if (found === null) return { kind: 'refused', reason: 'body-gone' };
+    const record = renamed(found, messageId, expiresAtMs);
     const stream = { app, kind: 'device', device, lane } as const;
     const appended = redriving.append({ stream, messageId, record, expiresAtMs });
     if (appended.kind === 'refused') return { kind: 'refused', reason: appended.reason };
@@ -157,10 +159,11 @@ export class SqliteDeadLetters {
   }
 }
 
-/** The record with its body, which goes before the new delivery does. */
-function whole(record: Uint8Array, message: Uint8Array | null): Uint8Array {
-  const elsewhere = record.length >= RECORD_HEADER_BYTES && isBodyElsewhere(record);
-  return elsewhere && message !== null ? withBody(record, message) : record;
+/** The record with its body, which goes before the new delivery does; null: the body is not kept any more. */
+function whole(record: Uint8Array, message: () => Uint8Array | null): Uint8Array | null {
+  if (record.length < RECORD_HEADER_BYTES || !isBodyElsewhere(record)) return record;
+  const kept = message();
+  return kept === null ? null : withBody(record, kept);
 }
 
 function letterOf(app: AppId, row: Columns): DeadLetter {
