@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Admission, PLACES_MAX_MS, PLACES_PER_TURN, WAIT_MAX_MS } from './admission.ts';
+import {
+  Admission,
+  PLACES_MAX_MS,
+  PLACES_PER_TURN,
+  SENT_AWAY_PER_TICK,
+  WAIT_LONGEST_MS,
+  WAIT_MAX_MS,
+} from './admission.ts';
 import type { Comer, Turn } from './admission.ts';
 
 const START = 1_000_000;
@@ -76,7 +83,24 @@ describe('admission', () => {
     assert.ok(ms.every((each, i) => i === 0 || each > ms[i - 1]!));
     turns.length = 0;
     ask('later', 'newcomer', START + 500);
-    assert.deepEqual(turns, ['later in 5517'], 'places are moments, not waits');
+    assert.deepEqual(turns, ['later in 5515'], 'places are moments, not waits');
+  });
+  test('sends the last ones away when the rate has fallen, newcomers first, a few at a time', () => {
+    let share = 1;
+    const { admission, ask, turns } = anAdmission({ share: () => share });
+    for (let i = 0; i < 10; i++) ask('burst', 'newcomer');
+    for (let i = 0; i < 100; i++) ask(`resumer${i}`, 'resumer');
+    for (let i = 0; i < 100; i++) ask(`new${i}`, 'newcomer');
+    turns.length = 0;
+    share = 0.1;
+    admission.tick(START);
+    assert.equal(turns.length, SENT_AWAY_PER_TICK);
+    assert.match(turns[0]!, /^new99 in \d+$/);
+    for (let i = 0; i < 20; i++) admission.tick(START);
+    assert.equal(admission.waiting, (WAIT_LONGEST_MS / 1000) * 10);
+    assert.match(turns.at(-1)!, /^resumer75 in \d+$/);
+    admission.tick(START + 100);
+    assert.equal(turns.at(-1), 'resumer0');
   });
   test('keeps places apart for a minute, and beyond that spreads by chance', () => {
     const { ask, turns } = anAdmission({ rate: 1 });

@@ -1,17 +1,21 @@
 // Admission: when a session may open. The rate rises after start and makes room for live traffic (load/headroom.ts), resumers go before
-// newcomers, and whoever would wait too long is given a time of its own to come back: a place behind the queue, and behind everyone sent
-// away before. Pure but for the callbacks; connect.ts asks for a turn, role.ts ticks.
+// newcomers, and whoever would wait too long, now or since the rate has fallen, is given a time of its own to come back: a place behind the
+// queue, and behind everyone sent away before. Pure but for the callbacks; connect.ts asks for a turn, role.ts ticks.
 
 /** Longest wait in the queue: half of the default hello timeout. */
 export const WAIT_MAX_MS = 5000;
 /** After start the rate begins at this share. */
 const RAMP_FLOOR = 0.1;
+/** Whoever would wait longer than this after all, since the rate has fallen or resumers came, is sent away: clients give up after 10 s. */
+export const WAIT_LONGEST_MS = 7500;
+/** So many at a tick: telling them is work as well. */
+export const SENT_AWAY_PER_TICK = 20;
 /** Soonest that anybody is asked to come back. */
 export const RETRY_LEAST_MS = 1000;
 /** Places further away than this are not kept apart: whoever is sent away then comes back within as much again. */
 export const PLACES_MAX_MS = 60_000;
-/** Places given for each turn: some do not come back, and the rate may have grown until then. */
-export const PLACES_PER_TURN = 1.5;
+/** Places given for each turn: some do not come back, and the rate will have grown until then. */
+export const PLACES_PER_TURN = 2;
 /** Turns that may be saved up while nobody comes: a tenth of a second's worth. */
 const BURST_SECONDS = 0.1;
 
@@ -96,7 +100,7 @@ export class Admission {
     return Math.max(RETRY_LEAST_MS, (this.waiting / this.rateAt(nowMs)) * 1000);
   }
 
-  /** Grants what has become due. */
+  /** Grants what has become due, and sends away who would wait in vain. */
   tick(nowMs: number): void {
     this.#fill(nowMs);
     const { resumer, newcomer } = this.#queues;
@@ -106,6 +110,16 @@ export class Admission {
     this.#turns -= newcomers.length;
     for (const grant of resumers) grant(GO);
     for (const grant of newcomers) grant(GO);
+    this.#sendAwayTheLast(nowMs);
+  }
+
+  #sendAwayTheLast(nowMs: number): void {
+    const { resumer, newcomer } = this.#queues;
+    const most = (this.rateAt(nowMs) * WAIT_LONGEST_MS) / 1000;
+    for (let i = 0; i < SENT_AWAY_PER_TICK && this.waiting > most; i++) {
+      const grant = newcomer.pop() ?? resumer.pop();
+      grant?.({ kind: 'refused', retryAfterMs: this.#givePlace(nowMs) });
+    }
   }
 
   #fill(nowMs: number): void {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
+  CALM_LOOKS,
   HEADROOM_LOOK_MS,
   HEADROOM_TICK_MS,
   Headroom,
@@ -13,9 +14,10 @@ import {
   VERY_LATE,
   stepShare,
 } from './headroom.ts';
+import type { Share } from './headroom.ts';
 
 const MAX = 20;
-const share = (at: number, wasCut = true): { share: number; wasCut: boolean } => ({ share: at, wasCut });
+const share = (at: number, wasCut = true, calmLooks = 0): Share => ({ share: at, wasCut, calmLooks });
 
 describe('the share that clients who come back are given', () => {
   const cases = [
@@ -38,6 +40,19 @@ describe('the share that clients who come back are given', () => {
   test('is everything where no limit is set', () => {
     assert.deepEqual(stepShare(share(0.1), { lateMs: 5000, wanted: false }, 0), share(1, false));
     assert.equal(new Headroom({ lateMsMax: 0, nowMs: 0 }).share, 1);
+  });
+  test('is forgotten once it has been calm for five seconds, but for what is more than the start', () => {
+    const calm = { lateMs: 0, wanted: false };
+    const after = (from: Share, looks: number): Share => {
+      let state = from;
+      for (let i = 0; i < looks; i++) state = stepShare(state, calm, MAX);
+      return state;
+    };
+    assert.deepEqual(after(share(0.07), CALM_LOOKS - 1), share(0.07, true, CALM_LOOKS - 1));
+    assert.deepEqual(after(share(0.07), CALM_LOOKS), share(SHARE_START, false));
+    assert.deepEqual(after(share(0.8), CALM_LOOKS), share(0.8, false));
+    assert.equal(stepShare(share(0.07, true, 9), { lateMs: 0, wanted: true }, MAX).calmLooks, 0);
+    assert.equal(stepShare(share(0.07, true, 9), { lateMs: MAX + 1, wanted: false }, MAX).calmLooks, 0);
   });
   test('comes back from its floor within twenty seconds', () => {
     let state = share(SHARE_FLOOR);

@@ -16,6 +16,8 @@ export const SHARE_GROWTH = 1.1;
 /** Afterwards: 5 % of the whole a second. */
 export const SHARE_RISE = 0.01;
 export const SHARE_CUT = 0.75;
+/** Five seconds in which nobody waited and nothing was late: what was learned in the last storm says little about the next. */
+export const CALM_LOOKS = 25;
 /** When the loop was that many times as late as it may be. */
 export const VERY_LATE = 4;
 export const SHARE_CUT_VERY_LATE = 0.5;
@@ -31,18 +33,25 @@ export interface Share {
   /** 0 < share ≤ 1 */
   readonly share: number;
   readonly wasCut: boolean;
+  /** Looks in a row at which nobody waited and nothing was late. */
+  readonly calmLooks: number;
 }
+export const SHARE_AT_START: Share = { share: SHARE_START, wasCut: false, calmLooks: 0 };
 
 /** The share after one more look; `lateMsMax` 0: everything, always. */
 export function stepShare(state: Share, { lateMs, wanted }: HeadroomLook, lateMsMax: number): Share {
-  const { share, wasCut } = state;
-  if (lateMsMax === 0) return { share: 1, wasCut: false };
+  const { share, wasCut, calmLooks } = state;
+  if (lateMsMax === 0) return { share: 1, wasCut: false, calmLooks: 0 };
   if (lateMs > lateMsMax) {
     const cut = lateMs > lateMsMax * VERY_LATE ? SHARE_CUT_VERY_LATE : SHARE_CUT;
-    return { share: Math.max(SHARE_FLOOR, share * cut), wasCut: true };
+    return { share: Math.max(SHARE_FLOOR, share * cut), wasCut: true, calmLooks: 0 };
   }
-  if (!wanted) return state;
-  return { share: Math.min(1, wasCut ? share + SHARE_RISE : share * SHARE_GROWTH), wasCut };
+  if (wanted) {
+    const grown = wasCut ? share + SHARE_RISE : share * SHARE_GROWTH;
+    return { share: Math.min(1, grown), wasCut, calmLooks: 0 };
+  }
+  if (calmLooks + 1 < CALM_LOOKS) return { share, wasCut, calmLooks: calmLooks + 1 };
+  return { ...SHARE_AT_START, share: Math.max(share, SHARE_START) };
 }
 
 export class Headroom {
@@ -57,7 +66,7 @@ export class Headroom {
   /** @param options.lateMsMax how late the event loop may be; 0: the share is always 1 */
   constructor({ lateMsMax, nowMs }: { lateMsMax: number; nowMs: number }) {
     this.#lateMsMax = lateMsMax;
-    this.#state = { share: lateMsMax === 0 ? 1 : SHARE_START, wasCut: false };
+    this.#state = lateMsMax === 0 ? { ...SHARE_AT_START, share: 1 } : SHARE_AT_START;
     this.#tickedAtMs = nowMs;
     this.#lookedAtMs = nowMs;
   }
