@@ -1,7 +1,7 @@
-// How scripts are built: constants take the place of their names, and nothing else of the Lua changes.
+// How scripts are built: constants take the place of their names, what is not used goes, what is seldom used is put off.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { inlineConstants } from './scripts/script.ts';
+import { dropUnused, inlineConstants, putOff } from './scripts/script.ts';
 
 const CASES: readonly { title: string; lua: string; becomes: string }[] = [
   {
@@ -31,4 +31,23 @@ for (const { title, lua, becomes } of CASES) test(title, () => assert.equal(inli
 
 test('one name for two values is refused', () => {
   assert.throws(() => inlineConstants('local AT = 1\nlocal AT = 2\n'), /AT is 1 and 2 in one script/);
+});
+
+test('functions that are not used are left out, and those that only they used', () => {
+  const lua =
+    'local function a(x) return x end\nlocal function b(x)\n  return a(x)\nend\nlocal function c()\n  return c()\nend\nreturn 1';
+  assert.equal(dropUnused(lua), 'return 1');
+  const used = 'local function a(x) return x end\nlocal function b(x)\n  return a(x)\nend\nreturn b(1)';
+  assert.equal(dropUnused(used), used);
+});
+
+test('functions that are put off are made together, where the last of them stood, the first time', () => {
+  const lua =
+    'local function a()\n  return 1\nend\nlocal function b() return 2 end\nlocal function c() return a() end\nreturn c()';
+  const becomes = [
+    'local a, c\nlocal function b() return 2 end\nlocal function rare()\nif c then return end',
+    'function a()\n  return 1\nend\nfunction c() return a() end\nend\nreturn c()',
+  ];
+  assert.equal(putOff(['a', 'c'], lua), becomes.join('\n'));
+  assert.throws(() => putOff(['a', 'd'], lua), /expected a function for each of a, d/);
 });

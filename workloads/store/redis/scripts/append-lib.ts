@@ -2,7 +2,7 @@
 // store's present life's (R2, R3, R6); an unsettled entry of the same collapse key ends.
 import { letterWriteLua } from './dead-letter-lib.ts';
 import { SEEN_READ } from './outcome-lib.ts';
-import { COMMON } from './script.ts';
+import { COMMON, putOff } from './script.ts';
 import { STREAM_READ, streamWriteLua } from './stream-lib.ts';
 import type { StoreLimits } from '../../store-limits.ts';
 
@@ -13,17 +13,6 @@ export const APPEND_DEAD = 3;
 function boundsLua(limits: StoreLimits): string {
   return `
 local IDS_MAX = ${limits.duplicateWindowEntries}
--- Remembers a message id; at twice the window of entries the older half is forgotten.
-local function make_room_for_id(key, m, now)
-  if m[IDS] == 0 then
-    m[MARK_AT], m[MARK] = now, 0
-  elseif now - m[MARK_AT] >= IDS_MS then
-    move_mark(key, m, now)
-  elseif m[IDS] >= 2 * IDS_MAX then
-    forget_ids(key, m, m[HEAD] - IDS_MAX)
-  end
-  m[IDS] = m[IDS] + 1
-end
 local ENTRIES_MAX, BYTES_MAX = ${limits.deviceStreamEntriesMax}, ${limits.deviceStreamBytesMax}
 local TOPIC_ENTRIES_MAX, TOPIC_BYTES_MAX = ${limits.topicStreamEntriesMax}, ${limits.topicStreamBytesMax}
 local EPOCHS_MAX = ${limits.epochHistoryMax}
@@ -110,6 +99,19 @@ local function overflow(prefix, stream, m, id, record, fields)
   index_due(prefix, stream, m, m[MARK_AT] + IDS_MS)
   return IS_DEAD
 end
+-- Remembers a message id; at twice the window of entries the older half is forgotten.
+local function make_room_for_id(key, m, now)
+  if m[IDS] == 0 then
+    m[MARK_AT], m[MARK] = now, 0
+  elseif now - m[MARK_AT] >= IDS_MS then
+    rare()
+    move_mark(key, m, now)
+  elseif m[IDS] >= 2 * IDS_MAX then
+    rare()
+    forget_ids(key, m, m[HEAD] - IDS_MAX)
+  end
+  m[IDS] = m[IDS] + 1
+end
 local function count_accepted(prefix, stream)
   if not is_topic(stream) then return count(app_of(stream), 'A', 1) end
   if string.sub(stream, -5) == '/$all' then return count(app_of(stream), 'U', 1) end
@@ -129,6 +131,7 @@ local function append(key, id, record, expires, options)
   local topic, collapse_field = is_topic(stream), #options > 1 and '=' .. string.sub(options, 2)
   local held = collapse_field and call('HMGET', key, 'm', id, collapse_field) or call('HMGET', key, 'm', id)
   local m = unpack_meta(held[1])
+  if held[2] or held[3] or topic then rare() end
   if held[2] then return known(m, held[2]) end
   local entries, fields, account = prefix .. 'e' .. stream, {}, nil
   if not m then
@@ -141,6 +144,7 @@ local function append(key, id, record, expires, options)
     m = { { ARGV[2], 1 }, ARGV[1], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
   end
   local roomy = topic or has_room(m, #record)
+  if not roomy then rare() end
   if not roomy and is_due(m, now) then
     drop_due(prefix, stream, m, now, m[HELD], fields)
     save_meta(key, m, fields)
@@ -180,8 +184,26 @@ local function append(key, id, record, expires, options)
   return { present_epoch(m), offset, prev, 0, account }
 end`;
 
-/** Everything that a script needs to call `append(key, id, record, expires, options)`; its replies go through `counting`. */
+/** What an append needs for a message id seen before, a full stream, a collapse key, a topic, or ids to forget. */
+const RARE = (
+  'find index_above forget_ids move_mark remove_at drop_oldest unindex drop_from_middle drop_due ' +
+  'end_entry parse_seen bucket_of letter_name drop_letter put_letter put_letter_of trim_topic record_at ' +
+  'id_of is_tombstone tombstone_of bury known collapse overflow'
+).split(' ');
+
+/**
+ * Everything that a script needs to call `append(key, id, record, expires, options)`; its replies go through `counting`. For others of these
+ * functions it calls `rare()` first.
+ */
 export function appendLua(limits: StoreLimits): string {
-  const pieces = [STREAM_READ, streamWriteLua(limits), SEEN_READ, letterWriteLua(limits), boundsLua(limits)];
-  return [COMMON, ...pieces, TOMBSTONE, APPEND].join('\n');
+  const pieces = [
+    STREAM_READ,
+    streamWriteLua(limits),
+    SEEN_READ,
+    letterWriteLua(limits),
+    boundsLua(limits),
+    TOMBSTONE,
+    APPEND,
+  ];
+  return [COMMON, putOff(RARE, pieces.join('\n'))].join('\n');
 }

@@ -91,6 +91,7 @@ export function changeLetterScript(limits: StoreLimits): Script {
     { flags: '', itemsMax: 8 },
     appendLua(limits),
     `
+rare()
 local UNKNOWN, CHANGED, REFUSED = ${LETTER_UNKNOWN}, ${LETTER_CHANGED}, ${REDRIVE_REFUSED}
 local function set_aside(key, name, letter, value)
   letter[SET_ASIDE] = value

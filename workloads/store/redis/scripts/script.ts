@@ -25,7 +25,7 @@ interface ScriptOptions {
 export function aScript(name: string, options: ScriptOptions, ...pieces: readonly string[]): Script {
   const { flags, itemsMax, repeats = false } = options;
   const shebang = flags === '' ? '#!lua' : `#!lua flags=${flags}`;
-  const text = [shebang, inlineConstants(pieces.join('\n'))].join('\n');
+  const text = [shebang, dropUnused(inlineConstants(pieces.join('\n')))].join('\n');
   const isWalk = flags.includes('cross-slot');
   return { name, text, sha1: createHash('sha1').update(text).digest('hex'), itemsMax, isWalk, repeats };
 }
@@ -51,6 +51,35 @@ export function inlineConstants(lua: string): string {
   );
   const tokens = /'(?:[^'\\]|\\.)*'|--.*|\w+/g;
   return rest.replaceAll(tokens, (token) => (token.startsWith('--') ? '' : (values.get(token) ?? token)));
+}
+
+/** A function where a line starts: its name. It ends on its line, or at the next `end` where a line starts. */
+const FUNCTION = /^local function (\w+)(?:.* end\n|(?:.*\n)+?end\n)/gm;
+
+/** Leaves out functions that the script does not use: each costs 0.1–0.3 µs in each call. */
+export function dropUnused(lua: string): string {
+  const uses = (name: string): number => lua.match(new RegExp(`\\b${name}\\b`, 'g'))!.length;
+  const kept = lua.replaceAll(FUNCTION, (text: string, name: string) => {
+    const within = text.match(new RegExp(`\\b${name}\\b`, 'g'))!.length;
+    return uses(name) > within ? text : '';
+  });
+  return kept === lua ? lua : dropUnused(kept);
+}
+
+/**
+ * Puts off the making of functions that few calls use: `rare()`, which may be called again, makes them. It stands where the last of them
+ * stood, so that they find what is above them.
+ */
+export function putOff(names: readonly string[], lua: string): string {
+  const made: string[] = [];
+  let left = names.length;
+  const rest = lua.replaceAll(FUNCTION, (text: string, name: string) => {
+    if (!names.includes(name)) return text;
+    made.push(text.replace('local function', 'function'));
+    return --left > 0 ? '' : `local function rare()\nif ${name} then return end\n${made.join('')}end\n`;
+  });
+  if (left !== 0) throw new Error(`expected a function for each of ${names.join(', ')}`);
+  return `local ${names.join(', ')}\n${rest}`;
 }
 
 /**
