@@ -13,7 +13,8 @@ import { MissingPartError } from './stage.ts';
 import type { StoreKind } from './stage.ts';
 import { STAMPEDE_DEFAULTS, stampede } from './stampede.ts';
 import { TOPICS_DEFAULTS, topics } from './topics.ts';
-import { UNICAST_DEFAULTS, unicast } from './unicast.ts';
+import { UNICAST_DEFAULTS, UNICAST_PACED, unicast } from './unicast.ts';
+import type { UnicastOptions } from './unicast.ts';
 import { describeMachine } from './usage.ts';
 
 const USAGE = `npm run bench -- <name> [--json] [options]
@@ -21,8 +22,8 @@ const USAGE = `npm run bench -- <name> [--json] [options]
   idle      18,000 connections with live sessions: rssPerConnectionBytes
   fanout    live, one topic, 10,000 connections: deliveriesPerCpuSecond of the gateway, lost
             --messages, --batch and --in-flight measure one shape instead of ${FANOUT_SHAPES.map(({ inFlight }) => inFlight).join(', ')} in flight
-  unicast   durable through the push API, acked: messagesPerSecond, p50Ms, p99Ms, lost
-            --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}
+  unicast   durable through the push API, acked: messagesPerSecond, p50Ms, p99Ms, lost; then \`paced\`, the same at ${UNICAST_PACED.rate} a second
+            --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}  --rate: one shape only
   push100k  one request for ${PUSH100K_DEFAULTS.recipients.toLocaleString('en')} online devices over ${PUSH100K_DEFAULTS.gateways} gateways: acceptedMs, lastAckMs, lost
             --recipients  --gateways  --text-bytes ${PUSH100K_DEFAULTS.textBytes}
   topics    ${TOPICS_DEFAULTS.topics} topics, each written once a second, ${TOPICS_DEFAULTS.clients} clients that hear ${TOPICS_DEFAULTS.each} of them each: deliveriesPerSecond, p99Ms, lost
@@ -67,16 +68,7 @@ type Result = Readonly<Record<string, unknown>>;
 const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
   idle: () => idle(gatewayEnvironment()),
   fanout: () => fanout(fanoutShapes(), gatewayEnvironment()),
-  unicast: () =>
-    unicast(
-      {
-        store: store(values.store),
-        messages: number(values.messages, UNICAST_DEFAULTS.messages),
-        batch: number(values.batch, UNICAST_DEFAULTS.batch),
-        requests: number(values.requests, UNICAST_DEFAULTS.requests),
-      },
-      gatewayEnvironment(),
-    ),
+  unicast: () => unicast(unicastShapes(), gatewayEnvironment()),
   push100k: () =>
     push100k(
       {
@@ -141,6 +133,23 @@ function fanoutShapes(): readonly FanoutShape[] {
   const batch = number(values.batch, usual.batch);
   const inFlight = Math.max(batch, number(values['in-flight'], usual.inFlight));
   return [{ messages: number(values.messages, usual.messages), batch, inFlight }];
+}
+
+/** Both, unless one is asked for. */
+function unicastShapes(): readonly [UnicastOptions, UnicastOptions?] {
+  const usual = { ...UNICAST_DEFAULTS, store: store(values.store) };
+  const { messages, batch: size, requests, rate } = values;
+  if ((messages ?? size ?? requests ?? rate) === undefined) return [usual, { ...usual, ...UNICAST_PACED }];
+  const shape = rate === undefined ? usual : { ...usual, ...UNICAST_PACED };
+  return [
+    {
+      ...shape,
+      messages: number(messages, shape.messages),
+      batch: number(size, shape.batch),
+      requests: number(requests, shape.requests),
+      rate: rate === undefined ? null : number(rate, 1),
+    },
+  ];
 }
 
 function number(text: string | undefined, fallback: number): number {

@@ -16,15 +16,32 @@ export interface UnicastOptions {
   readonly messages: number;
   /** Messages in one request. */
   readonly batch: number;
-  /** Requests under way at once. */
+  /** Requests under way at once: the next one leaves when one was answered. Also the connections of what is paced. */
   readonly requests: number;
+  /** Messages a second that are offered, whether or not what came before was answered; null: as many as are answered. */
+  readonly rate: number | null;
 }
-export const UNICAST_DEFAULTS: UnicastOptions = { store: 'redis-everysec', messages: 100_000, batch: 50, requests: 8 };
+export const UNICAST_DEFAULTS: UnicastOptions = {
+  store: 'redis-everysec',
+  messages: 100_000,
+  batch: 50,
+  requests: 8,
+  rate: null,
+};
+/** What the bench measures beside its throughput: latency at a rate that leaves room, in requests as small as senders make them. */
+export const UNICAST_PACED: Pick<UnicastOptions, 'messages' | 'batch' | 'requests' | 'rate'> = {
+  messages: 80_000,
+  batch: 25,
+  requests: 32,
+  rate: 8000,
+};
 
+/** One shape after the other on one stage: the first is the result, `paced` the second where there is one. */
 export async function unicast(
-  options: UnicastOptions,
+  shapes: readonly [UnicastOptions, UnicastOptions?],
   gateway: Readonly<Record<string, string>>,
 ): Promise<Readonly<Record<string, unknown>>> {
+  const [options, paced] = shapes;
   const stage = await startStage({ store: options.store, devices: CONNECTIONS, router: true, gateway });
   let load: Load | null = null;
   try {
@@ -41,7 +58,10 @@ export async function unicast(
     await publish(stage, { ...options, messages: WARM_UP_MESSAGES });
     await load.untilMessages(WARM_UP_MESSAGES, 5000);
     load.reset();
-    return await measure(stage, load, options);
+    const result = await measure(stage, load, options);
+    if (paced === undefined) return result;
+    load.reset();
+    return { ...result, paced: await measure(stage, load, paced) };
   } finally {
     await load?.stop();
     await stage.stop();
@@ -80,7 +100,7 @@ async function measure(stage: Stage, load: Load, options: UnicastOptions): Promi
     bodyBytes: BODY_BYTES,
     batch: options.batch,
     requestsInFlight: options.requests,
-    inFlight: options.batch * options.requests,
+    ...(options.rate === null ? { inFlight: options.batch * options.requests } : { offeredPerSecond: options.rate }),
     settings: stage.settings,
   };
 }
@@ -88,22 +108,44 @@ async function measure(stage: Stage, load: Load, options: UnicastOptions): Promi
 /** Resolves when every message has been accepted. */
 async function publish(stage: Stage, options: UnicastOptions): Promise<void> {
   const sender = openBatchSender({ url: stage.router!.url, apiKey: stage.apiKey, connections: options.requests });
-  let sent = 0;
-  const worker = async (): Promise<void> => {
-    while (sent < options.messages) {
-      const first = sent;
-      sent = Math.min(options.messages, first + options.batch);
-      const messages = Array.from({ length: sent - first }, (_, i) => aMessage(first + i));
-      const { refused, problem } = await sender.send(messages);
-      if (refused > 0) throw new Error(`expected every message to be taken, got ${problem}`);
-    }
+  const send = async (first: number, atMs: number): Promise<void> => {
+    const count = Math.min(options.batch, options.messages - first);
+    const { refused, problem } = await sender.send(Array.from({ length: count }, (_, i) => aMessage(first + i, atMs)));
+    if (refused > 0) throw new Error(`expected every message to be taken, got ${problem}`);
   };
-  await Promise.all(Array.from({ length: options.requests }, worker));
+  await (options.rate === null ? inTurn(options, send) : atRate({ ...options, rate: options.rate }, send));
   sender.close();
 }
 
-function aMessage(number: number): string {
-  const head = `{"t":${Date.now()},"filling":"`;
+type Send = (first: number, atMs: number) => Promise<void>;
+
+/** Closed loop: `requests` under way, always. */
+async function inTurn({ messages, batch, requests }: UnicastOptions, send: Send): Promise<void> {
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < messages) {
+      const first = next;
+      next += batch;
+      await send(first, Date.now());
+    }
+  };
+  await Promise.all(Array.from({ length: requests }, worker));
+}
+
+/** Open loop: each request has its time, and latency counts from it however late it leaves. */
+async function atRate({ messages, batch, rate }: UnicastOptions & { rate: number }, send: Send): Promise<void> {
+  const startMs = Date.now();
+  const underWay: Promise<void>[] = [];
+  for (let first = 0; first < messages; first += batch) {
+    const dueMs = startMs + Math.floor((first / rate) * 1000);
+    while (Date.now() < dueMs) await new Promise((resolve) => setTimeout(resolve, dueMs - Date.now()));
+    underWay.push(send(first, dueMs));
+  }
+  await Promise.all(underWay);
+}
+
+function aMessage(number: number, atMs: number): string {
+  const head = `{"t":${atMs},"filling":"`;
   const body = `${head}${'x'.repeat(BODY_BYTES - head.length - 2)}"}`;
   return `{"target":{"device":"${deviceOf(number % CONNECTIONS)}"},"body":${body}}`;
 }
