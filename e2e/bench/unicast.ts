@@ -42,7 +42,13 @@ export async function unicast(
   gateway: Readonly<Record<string, string>>,
 ): Promise<Readonly<Record<string, unknown>>> {
   const [options, paced] = shapes;
-  const stage = await startStage({ store: options.store, devices: CONNECTIONS, router: true, gateway });
+  const stage = await startStage({
+    store: options.store,
+    devices: CONNECTIONS,
+    router: true,
+    gateway,
+    rewrites: false,
+  });
   let load: Load | null = null;
   try {
     load = await startLoad({
