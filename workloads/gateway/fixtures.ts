@@ -112,8 +112,7 @@ export class World {
     const { id, record } = this.record(body, more);
     const [outcome] = await this.store.append([{ stream, messageId: id, record, expiresAtMs: more.expiresAtMs ?? 0 }]);
     if (outcome?.kind !== 'appended') throw new Error(`append: ${JSON.stringify(outcome)}`);
-    const { epoch, offset, prev, account = '' as const } = outcome;
-    return { id, epoch, offset, prev, account, record };
+    return { id, epoch: outcome.epoch, offset: outcome.offset, prev: outcome.prev, record };
   }
   record(body: unknown, more: RecordOptions = {}): { id: MessageId; record: Uint8Array } {
     const random = new Uint8Array(10);
@@ -169,8 +168,6 @@ export interface Entry {
   readonly epoch: Epoch;
   readonly offset: number;
   readonly prev: number;
-  /** Of a stream's first entry; else empty. */
-  readonly account: AccountId | '';
   readonly record: Uint8Array;
 }
 
@@ -255,8 +252,7 @@ export class TestRouter {
     stamp = ++this.#seq,
   ): Promise<Answer> {
     const { bootId } = await this.#gateway.state();
-    const place =
-      'epoch' in entry ? entry : { epoch: null, offset: 0, prev: 0, account: '' as const, record: entry.record };
+    const place = 'epoch' in entry ? entry : { epoch: null, offset: 0, prev: 0, record: entry.record };
     return this.#ask({
       kind: 'deliver-device',
       seq: ++this.#seq,

@@ -167,6 +167,24 @@ describe('a device that another account took over', () => {
     });
 });
 
+describe('a device that another account had for a while', () => {
+  test('is handed nothing of its first stream by a hint that comes late, though the account is the same again', async () => {
+    const gateway = await world.gateway();
+    const router = await gateway.router();
+    const before = await gateway.connect({ token: await world.device('d', { account: 'ann' }) });
+    const first = await world.appendTo('d', 'of before');
+    await world.device('d', { account: 'bob' });
+    before.socket.terminate();
+    const ann = await gateway.connect({ token: await world.device('d', { account: 'ann' }) });
+    await router.toDevice('d', first);
+    await world.pass(100);
+    await router.toDevice('d', await world.appendTo('d', 'of now'));
+    await world.pass(100);
+    assert.ok(!JSON.stringify(ann.frames).includes('of before'));
+    assert.ok(JSON.stringify(ann.frames).includes('of now'));
+  });
+});
+
 describe('topics of one session', () => {
   const topics = (from: number, count: number): { topic: TopicName }[] =>
     Array.from({ length: count }, (_, i) => ({ topic: `t${from + i}` as TopicName }));

@@ -37,7 +37,6 @@ function readFrame(r: PayloadReader): LinkFrame {
         offset: r.number(),
         prev: r.number(),
         stamp: r.number(),
-        account: r.text() as AccountId | '',
         record: r.raw(),
       };
     case KIND['deliver-topic']:
@@ -86,7 +85,6 @@ function readRest(r: PayloadReader, kind: number): LinkFrame {
           epoch: r.text() as Epoch,
           offset: r.number(),
           prev: r.number(),
-          account: r.text() as AccountId | '',
         })),
       };
     case KIND['answer-many']:

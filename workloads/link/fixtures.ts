@@ -20,7 +20,6 @@ export function aDelivery(over: Partial<DeliverDevice> = {}): DeliverDevice {
     offset: 7,
     prev: 6,
     stamp: 0,
-    account: '',
     record: new Uint8Array(Buffer.from('record')),
     ...over,
   };
@@ -28,7 +27,6 @@ export function aDelivery(over: Partial<DeliverDevice> = {}): DeliverDevice {
 
 /** Every kind, with the edges of its fields. */
 export const EVERY_FRAME: readonly LinkFrame[] = [
-  aDelivery({ account: 'ada-❄' as AccountId, offset: 1, prev: 0 }),
   aDelivery({ seq: 2 ** 52, lane: 'low', offset: 2 ** 40, prev: 2 ** 40 - 1 }),
   aDelivery({
     device: 'gerät-❄' as DeviceId,
@@ -63,8 +61,8 @@ export const EVERY_FRAME: readonly LinkFrame[] = [
     lane: 'high',
     record: new Uint8Array(3).fill(1),
     rows: [
-      { device: 'a' as DeviceId, epoch: 'e1' as Epoch, offset: 1, prev: 0, account: 'ada' as AccountId },
-      { device: 'gerät-❄' as DeviceId, epoch: 'e2' as Epoch, offset: 2 ** 40, prev: 2 ** 40 - 1, account: '' },
+      { device: 'a' as DeviceId, epoch: 'e1' as Epoch, offset: 1, prev: 0 },
+      { device: 'gerät-❄' as DeviceId, epoch: 'e2' as Epoch, offset: 2 ** 40, prev: 2 ** 40 - 1 },
     ],
   },
   {

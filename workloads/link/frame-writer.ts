@@ -61,7 +61,6 @@ export class FrameWriter {
         this.#number(frame.offset);
         this.#number(frame.prev);
         this.#number(frame.stamp);
-        this.#text(frame.account);
         return this.#raw(frame.record);
       case 'deliver-topic':
         this.#number(frame.seq);
@@ -99,12 +98,11 @@ export class FrameWriter {
         this.#byte(LANES.indexOf(frame.lane));
         this.#raw(frame.record);
         this.#count(frame.rows.length);
-        for (const { device, epoch, offset, prev, account } of frame.rows) {
+        for (const { device, epoch, offset, prev } of frame.rows) {
           this.#text(device);
           this.#text(epoch);
           this.#number(offset);
           this.#number(prev);
-          this.#text(account);
         }
         return;
       case 'answer-many':

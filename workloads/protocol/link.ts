@@ -20,8 +20,6 @@ export interface DeliverDevice {
   readonly prev: number;
   /** As of a topic's; rises with each live message to the device, whatever its lane. Durable: 0. */
   readonly stamp: number;
-  /** Of a stream's first entry: whose it is, as the append says. Empty: not told, and then the gateway reads the first. */
-  readonly account: AccountId | '';
   readonly record: Uint8Array;
 }
 /** A durable entry or a live message of a topic, for every session here that hears it. */
@@ -82,8 +80,6 @@ export interface DeliverManyRow {
   readonly epoch: Epoch;
   readonly offset: number;
   readonly prev: number;
-  /** As of a `deliver-device`. */
-  readonly account: AccountId | '';
 }
 /** Answer to a `deliver-many`: places in `rows` that were not taken, by why. */
 export interface AnswerMany {

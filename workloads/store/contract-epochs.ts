@@ -29,7 +29,7 @@ function crashContract(subject: StoreSubject): void {
     withStore(subject, {}, async (under) => {
       await register(under.store, 'd1', { tokenId: 'tok' });
       const id = anId();
-      const { account: _, ...before } = appended((await under.store.append([anAppend(lane('d1'), 'a', { id })]))[0]);
+      const before = appended((await under.store.append([anAppend(lane('d1'), 'a', { id })]))[0]);
       await appendAll(under.store, topic('t'), ['x', 'y']);
       await under.crash!();
       const { store } = under;

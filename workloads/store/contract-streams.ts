@@ -18,7 +18,6 @@ import {
   withStore,
 } from './contract-subject.ts';
 import type { StoreSubject } from './contract-subject.ts';
-import type { Append } from './port.ts';
 import type { Epoch } from '../protocol/ids.ts';
 import { LIMITS } from '../protocol/limits.ts';
 
@@ -43,21 +42,6 @@ function appendContract(subject: StoreSubject): void {
       );
       assert.equal(new Set(outcomes.map((o) => o.epoch)).size, 1);
       assert.match(outcomes[0]!.epoch, /^.{1,64}$/);
-    }));
-
-  test('the first entry of a stream says whose the device is; later ones, repeats and topics do not', () =>
-    withStore(subject, {}, async ({ store }) => {
-      const accountsOf = async (...appends: readonly Append[]): Promise<readonly unknown[]> =>
-        (await store.append(appends)).map((outcome) => appended(outcome).account);
-      await register(store, 'd1');
-      const first = anAppend(lane('d1'), 'a');
-      assert.deepEqual(await accountsOf(first, first, anAppend(lane('d1'), 'b')), ['ann', undefined, undefined]);
-      assert.deepEqual(await accountsOf(anAppend(lane('d1', 'high'), 'c'), anAppend(topic('t'), 'd')), [
-        'ann',
-        undefined,
-      ]);
-      await register(store, 'd1', { account: 'bob' });
-      assert.deepEqual(await accountsOf(anAppend(lane('d1'), 'e')), ['bob']);
     }));
 
   test('lanes, devices and topics are streams of their own', () =>

@@ -1,5 +1,5 @@
 // Types of the store port about streams: appending, reading, and how deliveries end (port.ts has the operations).
-import type { AccountId, AppId, DeviceId, Epoch, GatewayName, MessageId, TopicName } from '../protocol/ids.ts';
+import type { AppId, DeviceId, Epoch, GatewayName, MessageId, TopicName } from '../protocol/ids.ts';
 import type { Lane, NotRecoveredReason, StreamName } from '../protocol/streams.ts';
 
 /** A device's stream (of its present account) or a topic's. */
@@ -28,8 +28,6 @@ export type AppendOutcome =
       readonly prev: number;
       /** True when this message id was in the stream already (offset is the first one's). */
       readonly duplicate: boolean;
-      /** Of the first entry of a device's stream: the account that had the device in that step. */
-      readonly account?: AccountId;
     }
   /** Accepted and dead-lettered at once, since the stream was full; it took an offset, which no entry has. */
   | { readonly kind: 'dead'; readonly reason: 'stream-full' }

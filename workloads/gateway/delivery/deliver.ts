@@ -14,7 +14,7 @@ import type { Gateway } from '../gateway.ts';
 import { keepLate } from './late-live.ts';
 import { isNewerLive } from './live-order.ts';
 import { windowOf } from '../endings/window.ts';
-import { openStream, writeEntry } from './write-entry.ts';
+import { writeEntry } from './write-entry.ts';
 
 /** Who sent a frame, and takes the answer. */
 export interface LinkPeer {
@@ -119,11 +119,8 @@ function deliverDurable(gateway: Gateway, connection: Connection, frame: Durable
   const decision = decideHint(cursor, frame, windowOf(gateway, connection));
   if (decision === 'read') return gateway.reader.want(connection, cursor, 'gap');
   if (decision !== 'deliver') return;
-  if (cursor.epoch === null) {
-    // A route that a router remembers may be that of another account: where the append did not say whose the stream is, a read finds out.
-    if (frame.account !== connection.session!.permission.account) return gateway.reader.want(connection, cursor, 'now');
-    openStream(connection, cursor, frame.epoch);
-  }
+  // The first of a lane is read: a route that a router remembers may be that of another account, and the read finds out.
+  if (cursor.epoch === null) return gateway.reader.want(connection, cursor, 'now');
   const encoder = new MessageEncoder(cursor.name, frame.offset, record ?? frame.record);
   if (encoder.isBodyMissing) gateway.reader.want(connection, cursor, 'now');
   else writeEntry(gateway, connection, cursor, encoder);

@@ -289,25 +289,6 @@ describe('while the store is away', () => {
   });
 });
 
-describe('the first message of a lane', () => {
-  test('is written from its hint where the append said whose the stream is, and read where it did not', async () => {
-    const watched = aStoreThatFails(world.store);
-    const gateway = await world.gateway({}, { store: watched.store });
-    const router = await gateway.router();
-    const client = await gateway.connect({ token: await world.device('d') });
-    const reads = watched.calls.get('read') ?? 0;
-    await router.toDevice('d', await world.appendTo('d', 1));
-    const { state } = await client.next('stream');
-    assert.deepEqual([state.stream, state.offset], ['@normal', 0]);
-    assert.deepEqual(bodies(await client.nextMessages(1)), [1]);
-    assert.equal(watched.calls.get('read') ?? 0, reads);
-    await router.toDevice('d', { ...(await world.appendTo('d', 2, 'high')), account: '' }, 'high');
-    assert.equal((await client.next('stream')).state.stream, '@high');
-    assert.deepEqual(bodies(await client.nextMessages(1)), [2]);
-    assert.equal(watched.calls.get('read') ?? 0, reads + 1);
-  });
-});
-
 describe('sessions over several gateways', () => {
   test('a ticket resumes at another gateway, which tells the first to close the old connection', async () => {
     const [first, second] = [await world.gateway(), await world.gateway()];

@@ -160,13 +160,7 @@ describe('one message for many devices', () => {
     for (const client of clients) await client.nextMessages(1);
     const entries: Entry[] = [];
     for (const name of names) entries.push(await world.appendTo(name, 'for all'));
-    const rows = entries.map(({ epoch, offset, prev }, i) => ({
-      device: names[i] as DeviceId,
-      epoch,
-      offset,
-      prev,
-      account: '' as const,
-    }));
+    const rows = entries.map(({ epoch, offset, prev }, i) => ({ device: names[i] as DeviceId, epoch, offset, prev }));
     const { notHere, slow } = await router.toMany(rows, entries[0]!.record);
     assert.deepEqual([notHere, slow], [[2], []]);
     for (const client of clients) {

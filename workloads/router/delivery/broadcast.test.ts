@@ -62,7 +62,6 @@ const toMany = (devices: number): Delivery => ({
   rows: Array.from({ length: devices }, (_, i) => ({
     device: `d-${i}` as DeviceId,
     epoch: 'e' as Epoch,
-    account: '',
     offset: 1,
     prev: 0,
   })),

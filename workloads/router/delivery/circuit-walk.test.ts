@@ -171,15 +171,7 @@ async function aWorld(t: TestContext, options: { bus: boolean }) {
       const place = { epoch: EPOCH, offset: ++offset, prev: offset - 1, record: Buffer.alloc(4) };
       if (offset % 2 === 0)
         hints.gateways.tellTopic({ kind: 'deliver-topic', app: SHOP, topic: TOPIC, stamp: 0, ...place });
-      else
-        void hints.tellDevice({
-          kind: 'deliver-device',
-          app: SHOP,
-          device: DEVICE,
-          lane: 'normal',
-          account: '',
-          ...place,
-        });
+      else void hints.tellDevice({ kind: 'deliver-device', app: SHOP, device: DEVICE, lane: 'normal', ...place });
       return offset;
     },
     lives: () => lives,

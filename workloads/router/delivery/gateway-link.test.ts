@@ -187,7 +187,6 @@ test('rows of one message for many devices count each, and are answered by their
     epoch: 'e1' as Epoch,
     offset: i + 1,
     prev: i,
-    account: '' as const,
   }));
   const { app, bootId, lane, record } = aDelivery({ bootId: gateway.bootId });
   assert.equal(link.offer({ kind: 'deliver-many', app, bootId, lane, record, rows }), 'sent');

@@ -63,7 +63,7 @@ async function devicesAt(store: Parameters<typeof aDevice>[0], gateway: FakeGate
   return devices;
 }
 const rowsOf = (devices: readonly DeviceId[]): DeliverManyRow[] =>
-  devices.map((device, i) => ({ device, epoch: 'e1' as Epoch, offset: i + 1, prev: i, account: '' }));
+  devices.map((device, i) => ({ device, epoch: 'e1' as Epoch, offset: i + 1, prev: i }));
 const names = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
 const manyOf = (rows: readonly DeliverManyRow[]) =>
   ({ app: SHOP, lane: 'normal', record: Buffer.from('record'), rows }) as const;
@@ -150,7 +150,6 @@ test('while the store is away everyone counts as online: every gateway is told, 
     app: SHOP,
     device: devices[0]!,
     lane: 'normal',
-    account: '',
     record: Buffer.from('r'),
   } as const;
   const live = { epoch: null, offset: 0, prev: 0, stamp: 1 } as const;

@@ -107,7 +107,6 @@ export class LivePath {
       app,
       device,
       stamp,
-      account: '',
       ...message,
       ...NOWHERE,
     });

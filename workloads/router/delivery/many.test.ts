@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FrameWriter } from '../../link/frame-writer.ts';
-import type { AccountId, BootId, DeviceId, Epoch } from '../../protocol/ids.ts';
+import type { BootId, DeviceId, Epoch } from '../../protocol/ids.ts';
 import { SHOP } from '../fixtures.ts';
 import { MANY_FRAME_BYTES_MAX, MANY_ROWS_MAX, framesOfMany } from './many.ts';
 
@@ -16,7 +16,6 @@ function aMany(rows: number, options: { recordBytes?: number; nameChars?: number
       epoch: 'e'.repeat(22) as Epoch,
       offset: i + 1,
       prev: i,
-      account: 'ada' as AccountId,
     })),
   };
 }

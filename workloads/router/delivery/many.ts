@@ -16,8 +16,8 @@ export interface ManyDelivery {
 /** A frame's most bytes, so that one message does not hold up others on the link; a record alone may be 37 KB. */
 export const MANY_FRAME_BYTES_MAX = 256 * 1024;
 export const MANY_ROWS_MAX = 500;
-/** Lengths of three texts and two numbers of a row; seq, lane, counts and lengths of a frame. */
-const ROW_BYTES = 22;
+/** Lengths of two texts and two numbers of a row; seq, lane, counts and lengths of a frame. */
+const ROW_BYTES = 20;
 const FRAME_BYTES = 40;
 
 /** Rows → frames for one life of a gateway. A record that leaves no room goes with one row a frame. */
@@ -29,7 +29,7 @@ export function framesOfMany(many: ManyDelivery, bootId: BootId): readonly Omit<
   let bytes = 0;
   rows.forEach((row, i) => {
     // Names and epochs are ASCII (protocol/ids.ts), so characters are bytes.
-    const more = ROW_BYTES + row.device.length + row.epoch.length + row.account.length;
+    const more = ROW_BYTES + row.device.length + row.epoch.length;
     if (i > from && (bytes + more > roomBytes || i - from >= MANY_ROWS_MAX)) {
       frames.push({ kind: 'deliver-many', app, bootId, lane, record, rows: rows.slice(from, i) });
       from = i;

@@ -90,9 +90,8 @@ export class DeviceSender {
 
   #tell(out: Outgoing, device: DeviceId, at: Appended): Promise<Presence> {
     const { app, lane, record } = out;
-    const { epoch, offset, prev, account = '' as const } = at;
-    const place = { device, lane, epoch, offset, prev, account };
-    return this.#options.hints.tellDevice({ kind: 'deliver-device', app, record, ...place });
+    const { epoch, offset, prev } = at;
+    return this.#options.hints.tellDevice({ kind: 'deliver-device', app, device, lane, epoch, offset, prev, record });
   }
 
   /** The message is stored: that nobody could be told of it is counted, and no reason to refuse it. */

@@ -184,8 +184,7 @@ class Expansion {
       const device = devices[i]!;
       if (outcome.kind === 'appended') {
         recipients[outcome.duplicate ? 'again' : 'stored']++;
-        const { epoch, offset, prev, account = '' } = outcome;
-        rows.push({ device, epoch, offset, prev, account });
+        rows.push({ device, epoch: outcome.epoch, offset: outcome.offset, prev: outcome.prev });
       } else if (outcome.kind === 'dead') {
         recipients.dead++;
         dead.push(device);

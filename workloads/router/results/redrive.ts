@@ -158,6 +158,6 @@ function resultOf(id: string, outcome: DeadLetterOutcome): LetterResult {
 function tell({ hints }: RedriveOptions, app: AppId, { letter, record }: Redriven, outcome: DeadLetterOutcome): void {
   if (outcome.kind !== 'done' || outcome.appended?.kind !== 'appended' || record === null) return;
   const { lane, epoch, offset, prev } = outcome.appended;
-  const place = { device: letter.device, lane, epoch, offset, prev, account: '' } as const;
-  void hints.tellDevice({ kind: 'deliver-device', app, record, ...place });
+  const { device } = letter;
+  void hints.tellDevice({ kind: 'deliver-device', app, device, lane, epoch, offset, prev, record });
 }

@@ -13,7 +13,7 @@ import { bytesOf, listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
 import type * as port from '../port.ts';
 import type { StoreLimits } from '../store-limits.ts';
-import type { AccountId, Epoch, MessageId } from '../../protocol/ids.ts';
+import type { Epoch, MessageId } from '../../protocol/ids.ts';
 
 export interface StreamScripts {
   readonly append: Script;
@@ -81,14 +81,13 @@ export function appendOutcome(reply: Reply): port.AppendOutcome {
   if (reply === APPEND_DEAD) return { kind: 'dead', reason: 'stream-full' };
   if (typeof reply === 'number')
     return { kind: 'refused', reason: APPEND_REFUSALS[reply as keyof typeof APPEND_REFUSALS] };
-  const [epoch, offset, prev, duplicate, account] = listOf(reply);
+  const [epoch, offset, prev, duplicate] = listOf(reply);
   return {
     kind: 'appended',
     epoch: textOf(epoch) as Epoch,
     offset: numberOf(offset),
     prev: numberOf(prev),
     duplicate: duplicate === 1,
-    ...(account === undefined ? {} : { account: textOf(account) as AccountId }),
   };
 }
 

@@ -61,8 +61,9 @@ export class SqliteStreams {
     const nowMs = clock.nowMs();
     const found = this.#rows.find(ref);
     // A stream goes with its device, so that only the first append has to look.
-    const device = found === null && ref.kind === 'device' ? this.#device.one(ref.app, ref.device) : null;
-    if (device === undefined) return { kind: 'refused', reason: 'device-unknown' };
+    if (found === null && ref.kind === 'device' && this.#device.one(ref.app, ref.device) === undefined) {
+      return { kind: 'refused', reason: 'device-unknown' };
+    }
     const first = found === null ? null : this.#duplicate(found, append.messageId, nowMs);
     if (first !== null) return first;
     const older = found === null ? undefined : this.#collapsed(found, append);
@@ -72,11 +73,10 @@ export class SqliteStreams {
     this.#enterLife(stream);
     if (!hasRoom) return this.#overflow(stream, append, nowMs);
     if (older !== undefined) this.#collapse(stream, older.offset, nowMs);
-    const pushed = this.#push(stream, append, nowMs);
-    return device === null ? pushed : { ...pushed, account: device.account };
+    return this.#push(stream, append, nowMs);
   }
 
-  #push(stream: Stream, append: Append, nowMs: number): Extract<AppendOutcome, { kind: 'appended' }> {
+  #push(stream: Stream, append: Append, nowMs: number): AppendOutcome {
     const { messageId, record, expiresAtMs, collapseKey = null } = append;
     const prev = this.#rows.push(stream, { messageId, record, expiresAtMs, appendedAtMs: nowMs, collapseKey });
     const { duplicateWindowEntries } = this.#with.limits;

@@ -133,14 +133,10 @@ local function append(key, id, record, expires, options)
   local m = unpack_meta(held[1])
   if held[2] or held[3] or topic then rare() end
   if held[2] then return known(m, held[2]) end
-  local entries, fields, account = prefix .. 'e' .. stream, {}, nil
+  local entries, fields = prefix .. 'e' .. stream, {}
   if not m then
     -- A stream goes with its device, so that only the first append has to look.
-    if not topic then
-      local row = call('HGET', prefix .. 'd', string.sub(stream, 3))
-      if not row then return DEVICE_UNKNOWN end
-      account = select(2, unpack_limit(row, 1, 1))
-    end
+    if not topic and call('HEXISTS', prefix .. 'd', string.sub(stream, 3)) == 0 then return DEVICE_UNKNOWN end
     m = { { ARGV[2], 1 }, ARGV[1], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
   end
   local roomy = topic or has_room(m, #record)
@@ -181,7 +177,7 @@ local function append(key, id, record, expires, options)
   end
   call('HSET', key, 'm', pack_row(m), id, seen_as(offset, prev))
   count_accepted(prefix, stream)
-  return { present_epoch(m), offset, prev, 0, account }
+  return { present_epoch(m), offset, prev, 0 }
 end`;
 
 /** What an append needs for a message id seen before, a full stream, a collapse key, a topic, or ids to forget. */

@@ -1,6 +1,6 @@
 // Append: one entry an item (append-lib.ts). Key: the stream's meta. Arguments: message id, record, expires at, options ('', or 'r' or 'd'
-// and a collapse key); all '' where they are those of the item before, as in a push to many. Reply: {epoch, offset, prev, duplicate} and, of
-// a device's first, the account, or a number: APPEND_REFUSALS, APPEND_DEAD.
+// and a collapse key); all '' where they are those of the item before, as in a push to many. Reply: {epoch, offset, prev, duplicate}, or a
+// number: APPEND_REFUSALS, APPEND_DEAD.
 import { appendLua } from './append-lib.ts';
 import { aScript } from './script.ts';
 import type { Script } from './script.ts';
