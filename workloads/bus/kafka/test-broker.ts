@@ -96,7 +96,8 @@ export class TestBroker {
   }
 
   async #format(user: TestBrokerOptions['user']): Promise<void> {
-    const id = randomBytes(16).toString('base64url');
+    // Begins with a letter: '-' would be taken for another option.
+    const id = `K${randomBytes(16).toString('base64url').slice(1)}`;
     const words = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', join(this.dir, 'server.properties')];
     if (user !== undefined) words.push('--add-scram', `SCRAM-SHA-512=[name=${user.name},password=${user.password}]`);
     const child = this.#run(['-XX:TieredStopAtLevel=1', ...words]);
