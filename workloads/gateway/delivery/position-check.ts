@@ -105,11 +105,7 @@ export class PositionCheck {
     if (epoch === null) return;
     hear(channel, epoch, head);
     for (const { cursors, connections } of channel.groups())
-      cursors.forEach((cursor, i) => {
-        if (cursor.reading || !isBehind(cursor)) return;
-        if (!this.#gateway.backlog.takes(connections[i]!, cursor)) this.#gateway.counts.positionsBehind++;
-        this.#gateway.reader.want(connections[i]!, cursor, 'now');
-      });
+      cursors.forEach((cursor, i) => this.#catchUp(connections[i]!, cursor));
   }
 
   #catchUp(connection: Connection, cursor: Cursor): void {
