@@ -9,8 +9,7 @@ import { systemClock } from '../../workloads/runtime/clock.ts';
 import { silentLog } from '../../workloads/runtime/log.ts';
 import type { Store } from '../../workloads/store/port.ts';
 import { openRedisStore } from '../../workloads/store/redis/redis-store.ts';
-import { freePort } from '../../workloads/runtime/free-port.ts';
-import { startProcess } from './processes.ts';
+import { startRedis } from './stage.ts';
 import { cpuSeconds } from './usage.ts';
 
 const DEVICES = 10_000;
@@ -21,14 +20,9 @@ const RECORD_BYTES = 150;
 
 export async function redis(): Promise<Readonly<Record<string, unknown>>> {
   const folder = mkdtempSync(join(tmpdir(), 'pushcluster-bench-'));
-  const port = await freePort();
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes'];
-  args.push('--appendfsync', 'everysec', '--maxmemory-policy', 'noeviction');
-  const { process: server } = await startProcess('redis-server', args, {
-    isReady: (line) => line.includes('Ready to accept connections'),
-  });
+  const { url, process: server } = await startRedis(folder, { always: false, rewrites: true });
   const store = await openRedisStore({
-    url: `redis://127.0.0.1:${port}`,
+    url,
     password: '',
     timeoutMs: 5000,
     clock: systemClock,

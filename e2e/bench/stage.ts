@@ -166,8 +166,18 @@ async function startStore(
   started: StartedProcess[],
 ): Promise<{ url: string; process: StartedProcess | null }> {
   if (kind === 'sqlite') return { url: `sqlite:${join(folder, 'store.db')}`, process: null };
+  const { url, process } = await startRedis(folder, { always: kind === 'redis-always', rewrites });
+  started.push(process);
+  return { url, process };
+}
+
+/** A Redis of the bench's own, with an append-only file in the folder. `always`: synced at each write, otherwise each second. */
+export async function startRedis(
+  folder: string,
+  { always, rewrites }: { readonly always: boolean; readonly rewrites: boolean },
+): Promise<{ url: string; process: StartedProcess }> {
   const port = await freePort();
-  const appendfsync = kind === 'redis-always' ? 'always' : 'everysec';
+  const appendfsync = always ? 'always' : 'everysec';
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'yes'];
   args.push('--appendfsync', appendfsync, '--maxmemory-policy', 'noeviction');
   if (!rewrites) args.push('--auto-aof-rewrite-percentage', '0');
@@ -175,7 +185,6 @@ async function startStore(
   const { process: redis } = await startProcess('redis-server', args, { isReady }).catch((error: unknown) => {
     throw new MissingPartError('redis-server does not start: apt-get install redis-server', { cause: error });
   });
-  started.push(redis);
   return { url: `redis://127.0.0.1:${port}`, process: redis };
 }
 
