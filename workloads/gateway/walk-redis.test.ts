@@ -5,6 +5,7 @@ import { openRedisStore } from '../store/redis/redis-store.ts';
 import { TestRedis, VOLATILE, redisMissing } from '../store/redis/test-server.ts';
 import { Walk } from './walk.ts';
 
+/** SEED=n walks that one. */
 const WALKS = 2;
 
 describe('on a real Redis', { skip: redisMissing() ?? false }, () => {
@@ -18,6 +19,9 @@ describe('on a real Redis', { skip: redisMissing() ?? false }, () => {
     test(`walk ${i + 1}: nothing is lost, doubled or out of order, and the ledger is exact`, async () => {
       await redis.command('FLUSHALL');
       const options = { url: redis.url, password: '', timeoutMs: 5000, clock: systemClock, log: silentLog };
-      await new Walk(Math.floor(Math.random() * 2 ** 31), await openRedisStore(options)).run();
+      await new Walk(
+        Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31)),
+        await openRedisStore(options),
+      ).run();
     });
 });
