@@ -26,6 +26,8 @@ export interface TrafficOptions {
 export interface TrafficResult extends Moves {
   /** Durable deliveries, each counted once. */
   readonly delivered: number;
+  /** The longest from acceptance to a client's application, ms. */
+  readonly longestMs: number;
 }
 
 interface Publishing {
@@ -183,7 +185,8 @@ export class Traffic {
     for (const { refused, unknown, lastProblem } of this.#outcomes)
       assert.equal(refused + unknown, 0, `${what}: pushes without a good outcome, last ${lastProblem ?? ''}`);
     rmSync(logs, { recursive: true, force: true });
-    return { ...movesBetween(this.#before, after), delivered: compared.delivered };
+    const { delivered, maxMs } = compared;
+    return { ...movesBetween(this.#before, after), delivered, longestMs: maxMs ?? 0 };
   }
 
   /** Lets go of everything without a reckoning, for clients whose cluster is gone. */

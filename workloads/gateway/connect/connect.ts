@@ -12,7 +12,7 @@ import type { Connection } from './connection.ts';
 import type { Gateway } from '../gateway.ts';
 import { askStore, missingEntries, tellReplaced, withEveryone } from './open-session.ts';
 import type { Opened, Opening } from './open-session.ts';
-import { enliven, openStreams } from './recovery.ts';
+import { catchUp, enliven, openStreams } from './recovery.ts';
 import type { OpenedStream } from './recovery.ts';
 import { Session } from './session.ts';
 import type { Permission } from './session.ts';
@@ -47,7 +47,7 @@ const STEPS: readonly Step[] = [
   replaceOlder,
   holdEveryone, // the place from which the device is owed what everyone is sent
   findPlaces, // with the first page of what is missing
-  welcome, // states, then pages, then hints
+  welcome, // states, then pages, then hints, the early ones first
 ];
 
 /** Runs the steps. Never rejects. */
@@ -160,7 +160,7 @@ function overloaded(retryAfterMs: number): Refusal {
 async function openSession(attempt: Attempt): Promise<Refusal | null> {
   const { gateway, connection } = attempt;
   const { app, device } = attempt.permission!;
-  gateway.directory.app(app).opening.set(device, connection);
+  gateway.directory.app(app).beginOpening(device, connection);
   // Nobody waits for a store that does not answer.
   if (!gateway.state.storeReachable) throw new StoreUnavailableError('the lease was not renewed either');
   const opened = await askStore(gateway, openingOf(attempt));
@@ -197,11 +197,13 @@ async function findPlaces(attempt: Attempt): Promise<Refusal | null> {
   return null;
 }
 
-function welcome({ gateway, connection, resumes, streams }: Attempt): Refusal | null {
+function welcome({ gateway, connection, resumes, permission, streams }: Attempt): Refusal | null {
+  const { app, device } = permission!;
   const states = streams.flatMap(({ state }) => state ?? []);
   welcomeClient(connection, { resumed: resumes !== null, streams: states });
   gateway.backlog.parkRest(connection);
   enliven(gateway, connection, streams);
+  catchUp(gateway, connection, gateway.directory.app(app).opening.get(device)!.heard());
   return null;
 }
 
@@ -209,8 +211,7 @@ function welcome({ gateway, connection, resumes, streams }: Attempt): Refusal | 
 function forgetAttempt({ gateway, connection, permission, opened }: Attempt): void {
   if (permission === null) return;
   const { app, device } = permission;
-  const { opening } = gateway.directory.app(app);
-  if (opening.get(device) === connection) opening.delete(device);
+  gateway.directory.app(app).endOpening(device, connection);
   if (opened !== null && connection.session === null)
     gateway.departures.add({ app, device, generation: opened.generation, bootId: gateway.bootId });
 }

@@ -3,6 +3,7 @@
 import type { AppId, DeviceId, TopicName } from '../../protocol/ids.ts';
 import { Channel } from '../delivery/channel.ts';
 import type { Connection } from './connection.ts';
+import { EarlyHints } from './early-hints.ts';
 
 /** Sets of topic patterns remembered for each app, so that sessions share one list; a fresh list is used beyond it. */
 const PATTERN_SETS_MAX = 256;
@@ -11,7 +12,7 @@ export class AppHere {
   readonly app: AppId;
   readonly devices = new Map<DeviceId, Connection>();
   /** Sessions being opened: the store may name this gateway before we know. */
-  readonly opening = new Map<DeviceId, Connection>();
+  readonly opening = new Map<DeviceId, EarlyHints>();
   readonly channels = new Map<TopicName, Channel>();
   readonly #patterns = new Map<string, readonly string[]>();
 
@@ -28,6 +29,17 @@ export class AppHere {
   /** One session fewer holds a position there; the last one takes the channel along. */
   release(channel: Channel): void {
     if (--channel.members === 0) this.channels.delete(channel.topic);
+  }
+  /** A connection begins to open a session of a device. */
+  beginOpening(device: DeviceId, connection: Connection): void {
+    let hints = this.opening.get(device);
+    if (hints === undefined) this.opening.set(device, (hints = new EarlyHints()));
+    hints.attempts.add(connection);
+  }
+  /** It is done with that, however it ended. */
+  endOpening(device: DeviceId, connection: Connection): void {
+    const hints = this.opening.get(device);
+    if (hints?.attempts.delete(connection) === true && hints.attempts.size === 0) this.opening.delete(device);
   }
   /** The same list for equal lists. */
   sharePatterns(topics: readonly string[]): readonly string[] {

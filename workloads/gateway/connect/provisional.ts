@@ -6,15 +6,16 @@ import type { CloseName } from '../../protocol/codes.ts';
 import type { HelloFrame } from '../../protocol/frames.ts';
 import { TOPIC_ALL } from '../../protocol/ids.ts';
 import { LANES, laneOf } from '../../protocol/streams.ts';
-import type { StreamName } from '../../protocol/streams.ts';
+import type { Lane, StreamName } from '../../protocol/streams.ts';
 import { TokenBucket } from '../../runtime/token-bucket.ts';
 import type { Connection } from './connection.ts';
 import { Cursor } from '../endings/cursor.ts';
+import type { HeardStream } from '../endings/cursor.ts';
 import type { Gateway } from '../gateway.ts';
 import { releaseStream } from './leave.ts';
 import { askStore, missingEntries, tellReplaced, withEveryone } from './open-session.ts';
 import type { Opened, Opening } from './open-session.ts';
-import { enliven, openStreams } from './recovery.ts';
+import { catchUp, enliven, openStreams } from './recovery.ts';
 import { Session } from './session.ts';
 import type { Place } from './start.ts';
 import { streamRequests } from './stream-requests.ts';
@@ -171,6 +172,7 @@ export class Provisional {
     tellReplaced(gateway, permission, answer, resumed);
     const opened = await withEveryone(gateway, permission, answer);
     if (!isLive(connection)) return;
+    const heard = heardOfLanes(connection.session!);
     for (const cursor of connection.session!.cursors.slice()) drop(gateway, connection, cursor);
     const claims = new Map<StreamName, Place>();
     for (const { stream, epoch, offset } of hello.positions ?? []) claims.set(stream, { epoch, offset });
@@ -189,6 +191,7 @@ export class Provisional {
       for (const { state } of streams) if (state !== null) connection.send({ type: 'stream', state });
       gateway.backlog.parkRest(connection);
       enliven(gateway, connection, streams);
+      catchUp(gateway, connection, heard);
     } catch (error) {
       if (isLive(connection)) this.#hear(connection, hello);
       throw error;
@@ -221,6 +224,10 @@ export class Provisional {
   }
 }
 
+/** Hints were only heard while the store had not been asked, and may be of what its answer does not have. */
+function heardOfLanes({ cursors }: Session): readonly (readonly [Lane, HeardStream])[] {
+  return cursors.flatMap(({ lane, stream }) => (lane === null ? [] : [[lane, stream] as const]));
+}
 function drop(gateway: Gateway, connection: Connection, cursor: Cursor): void {
   connection.session!.remove(cursor);
   releaseStream(gateway, connection, cursor);

@@ -7,6 +7,7 @@ import { InvalidRecordError, decodeRecord } from '../../protocol/record.ts';
 import type { MessageRecord } from '../../protocol/record.ts';
 import type { Lane } from '../../protocol/streams.ts';
 import type { Connection } from '../connect/connection.ts';
+import type { AppHere } from '../connect/directory.ts';
 import { Cursor, decideHint, hear } from '../endings/cursor.ts';
 import { MessageEncoder } from './encode.ts';
 import { fanOutDurable, fanOutLive } from './fanout.ts';
@@ -84,16 +85,23 @@ type Durable = ToDevice & { readonly epoch: Epoch };
 function deliverDevice(gateway: Gateway, frame: ToDevice, record?: MessageRecord): Outcome {
   if (frame.bootId !== gateway.bootId) return NOT_HERE;
   const app = gateway.directory.find(frame.app);
-  const connection = app?.devices.get(frame.device);
-  if (connection === undefined) return app?.opening.has(frame.device) === true ? hearWhileOpening(frame) : NOT_HERE;
+  if (app === null) return NOT_HERE;
+  const connection = app.devices.get(frame.device);
+  const isHeard = frame.epoch !== null && hearEarly(app, frame as Durable);
+  if (connection === undefined || connection.phase === 'opening') return isHeard ? TAKEN : NOT_HERE; // live ones come too early
   if (frame.epoch === null) return deliverLive(gateway, connection, frame);
   deliverDurable(gateway, connection, frame as Durable, record);
   return TAKEN;
 }
 
-/** The store names us already, and our first read comes after this entry was appended: it will see it. Live ones come too early. */
-function hearWhileOpening(frame: ToDevice): Outcome {
-  return frame.epoch === null ? NOT_HERE : TAKEN;
+/** Whether a session of the device is being opened: it reads this far once it lives (early-hints.ts). */
+export function hearEarly(
+  { opening }: AppHere,
+  { device, lane, epoch, offset }: Pick<Durable, 'device' | 'lane' | 'epoch' | 'offset'>,
+): boolean {
+  const hints = opening.size === 0 ? undefined : opening.get(device);
+  hints?.hear(lane, epoch, offset);
+  return hints !== undefined;
 }
 
 function deliverLive(gateway: Gateway, connection: Connection, frame: ToDevice): Outcome {

@@ -1,0 +1,163 @@
+// A hint may be taken before the answer of the store that made this gateway the place for it: the message is not left to the position check.
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import type { DeviceId, Epoch } from '../../protocol/ids.ts';
+import { aStoreThatFails } from '../failing-store.ts';
+import type { FailingStore } from '../failing-store.ts';
+import { APP, World } from '../fixtures.ts';
+import type { Entry, TestGateway } from '../fixtures.ts';
+import type { TestClient } from '../test-client.ts';
+import { turns, until } from '../test-client.ts';
+import type { Connection } from './connection.ts';
+import { AppHere } from './directory.ts';
+
+let world: World;
+let failing: FailingStore;
+beforeEach(() => {
+  world = new World();
+  failing = aStoreThatFails(world.store);
+});
+afterEach(() => world.end());
+
+const aGateway = (): Promise<TestGateway> => world.gateway({ positionCheckMs: 3_600_000 }, { store: failing.store });
+/** All bodies that it was given, once there are so many. */
+async function bodies(client: TestClient, count: number): Promise<unknown[]> {
+  const given = (): unknown[] => client.frames.flatMap((frame) => (frame.type === 'message' ? [frame.body] : []));
+  await until(`${count} messages are there`, () => given().length >= count);
+  await turns();
+  return given();
+}
+
+interface HeldAnswer {
+  /** Resolves once the store has done it. */
+  readonly done: Promise<void>;
+  /** Its answer arrives at the gateway. */
+  release(): void;
+}
+/** The next operation of that name is done at once; its answer stays on the way. */
+function holdAnswer(name: 'openSession' | 'subscribe'): HeldAnswer {
+  const done = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  const real = world.store;
+  failing.behind = new Proxy(real, {
+    get(target, member) {
+      const value: unknown = Reflect.get(target, member, target);
+      if (typeof value !== 'function') return value;
+      if (member !== name) return value.bind(target) as unknown;
+      return async (...args: unknown[]) => {
+        failing.behind = real;
+        const answer: unknown = await Reflect.apply(value, target, args);
+        done.resolve();
+        await released.promise;
+        return answer;
+      };
+    },
+  });
+  return { done: done.promise, release: () => released.resolve() };
+}
+
+describe('a hint that is taken before the answer of the store', () => {
+  /** A device that has had one message, and its place. */
+  async function aDevice(): Promise<{ token: string; first: Entry }> {
+    const token = await world.device('d');
+    return { token, first: await world.appendTo('d', 'first') };
+  }
+  const hello = (token: string, first: Entry): Parameters<TestClient['send']>[0] => {
+    const positions = [{ stream: '@normal' as const, epoch: first.epoch, offset: first.offset }];
+    return { type: 'hello', version: 1, token, positions };
+  };
+
+  test('brings the message as soon as the session lives', async () => {
+    const gateway = await aGateway();
+    const router = await gateway.router();
+    const { token, first } = await aDevice();
+    const held = holdAnswer('openSession');
+    const client = await gateway.socket();
+    client.send(hello(token, first));
+    await held.done;
+    const answer = await router.toDevice('d', await world.appendTo('d', 'second'));
+    assert.equal(answer.outcome, 'taken');
+    held.release();
+    assert.deepEqual(await bodies(client, 1), ['second']);
+  });
+
+  test('also the first one of a lane, and one of many at once', async () => {
+    const gateway = await aGateway();
+    const router = await gateway.router();
+    const { token, first } = await aDevice();
+    const held = holdAnswer('openSession');
+    const client = await gateway.socket();
+    client.send(hello(token, first));
+    await held.done;
+    const { record, ...place } = await world.appendTo('d', 'second', 'high');
+    const answer = await router.toMany([{ device: 'd' as never, ...place }], record, 'high');
+    assert.deepEqual(answer.notHere, []);
+    held.release();
+    assert.deepEqual(await bodies(client, 1), ['second']);
+  });
+
+  test('while the session is there and its places are not', async () => {
+    const gateway = await aGateway();
+    const router = await gateway.router();
+    const token = await world.device('new');
+    const held = holdAnswer('subscribe'); // $all, at a device's first session
+    const client = await gateway.socket();
+    client.send({ type: 'hello', version: 1, token });
+    await held.done;
+    assert.equal((await router.toDevice('new', await world.appendTo('new', 'first'))).outcome, 'taken');
+    assert.equal((await router.toDevice('new', { record: world.record('live').record })).outcome, 'not-here');
+    assert.deepEqual(client.frames, []);
+    held.release();
+    assert.deepEqual(await bodies(client, 1), ['first']);
+  });
+
+  test('while an older session of the device is still at the same gateway', async () => {
+    const gateway = await aGateway();
+    const router = await gateway.router();
+    const { token, first } = await aDevice();
+    const older = await gateway.connect({ token });
+    await bodies(older, 1);
+    const held = holdAnswer('openSession');
+    const client = await gateway.socket();
+    client.send(hello(token, first));
+    await held.done;
+    await router.toDevice('d', await world.appendTo('d', 'second'));
+    held.release();
+    assert.deepEqual(await bodies(client, 1), ['second']);
+  });
+
+  test('and a session that was let in without the store', async () => {
+    const gateway = await aGateway();
+    const router = await gateway.router();
+    const { token, first } = await aDevice();
+    failing.away = true;
+    await world.pass(1100);
+    const client = await gateway.socket();
+    client.send(hello(token, first));
+    await client.next('welcome');
+    failing.away = false;
+    const held = holdAnswer('openSession');
+    const storeIsBack = world.pass(4000);
+    await held.done;
+    await router.toDevice('d', await world.appendTo('d', 'second'));
+    held.release();
+    assert.deepEqual(await bodies(client, 1), ['second']);
+    await storeIsBack;
+  });
+});
+
+test('a device is being opened until the last of its attempts has ended', () => {
+  const here = new AppHere(APP);
+  const [device, one, another] = ['d' as DeviceId, {} as Connection, {} as Connection];
+  here.beginOpening(device, one);
+  here.opening.get(device)!.hear('high', 'e' as Epoch, 2);
+  here.beginOpening(device, another);
+  here.endOpening(device, another);
+  here.endOpening(device, another);
+  const heard = (): unknown => [...(here.opening.get(device)?.heard() ?? [])];
+  assert.deepEqual(heard(), [['high', { epoch: 'e', head: 2 }]]);
+  here.opening.get(device)!.hear('high', 'e' as Epoch, 1);
+  assert.deepEqual(heard(), [['high', { epoch: 'e', head: 2 }]]);
+  here.endOpening(device, one);
+  assert.deepEqual([...here.opening.keys()], []);
+});
