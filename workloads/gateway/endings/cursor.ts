@@ -69,6 +69,8 @@ export class Cursor {
   reading = false;
   /** A lane that the client does not want now: only what it pulls is written, and is followed up like anything else. */
   parked = false;
+  /** Lanes: it waits to be settled in the store (settles.ts). */
+  settling = false;
   /** Topics: what the store's row has of `acked`. */
   saved = 0;
   /** Topics: the store's row is to be written though nothing moved, since it has none of this epoch. */

@@ -15,6 +15,10 @@ export const SETTLES_WAITING_MAX = 100_000;
 const RETRY_MS = 500;
 
 type SettledEntry = Extract<EntrySettleOutcome, { kind: 'settled' }>;
+interface WaitingLane {
+  readonly connection: Connection;
+  readonly cursor: Cursor;
+}
 interface WaitingEntry {
   readonly connection: Connection;
   readonly cursor: Cursor;
@@ -24,7 +28,7 @@ interface WaitingEntry {
 
 export class Settles {
   readonly #gateway: Gateway;
-  readonly #waiting = new Map<Cursor, Connection>();
+  #lanes: WaitingLane[] = [];
   #entries: WaitingEntry[] = [];
   #underWay: Promise<boolean> | null = null;
   #armed = false;
@@ -34,14 +38,16 @@ export class Settles {
   }
 
   get waiting(): number {
-    return this.#waiting.size + this.#entries.length;
+    return this.#lanes.length + this.#entries.length;
   }
 
   /** `cursor.acked` has moved. */
   note(connection: Connection, cursor: Cursor): void {
     if (connection.session!.superseded) return;
-    if (!this.#waiting.has(cursor) && !this.#hasRoom()) return;
-    this.#waiting.set(cursor, connection);
+    if (cursor.settling) return;
+    if (!this.#hasRoom()) return;
+    cursor.settling = true;
+    this.#lanes.push({ connection, cursor });
     this.#arm();
   }
 
@@ -138,27 +144,28 @@ export class Settles {
   }
 
   async #sendLanes(): Promise<boolean> {
-    if (this.#waiting.size === 0) return true;
-    const batch = [...this.#waiting.entries().take(SETTLES_PER_CALL)];
-    const settles = batch.map(([cursor, connection]) => settleOf(cursor, connection));
-    for (const [cursor] of batch) this.#waiting.delete(cursor);
+    if (this.#lanes.length === 0) return true;
+    const batch = this.#lanes.slice(0, SETTLES_PER_CALL);
+    this.#lanes = this.#lanes.slice(SETTLES_PER_CALL);
+    const settles = batch.map((lane) => settleOf(lane));
+    for (const { cursor } of batch) cursor.settling = false;
     try {
       const outcomes = await this.#gateway.store.settle(settles);
       this.#gateway.counts.settles += settles.length;
       outcomes.forEach(({ counted, satisfied }, i) => {
-        const [cursor, connection] = batch[i]!;
+        const { cursor, connection } = batch[i]!;
         if (counted) this.#gateway.satisfied.note(connection, cursor.lane!, satisfied);
       });
       return true;
     } catch (error) {
       this.#gateway.log.warn({ settles: batch.length, problem: String(error) }, 'settles not stored, again later');
-      for (const [cursor, connection] of batch) this.note(connection, cursor);
+      for (const { cursor, connection } of batch) this.note(connection, cursor);
       return false;
     }
   }
 }
 
-function settleOf(cursor: Cursor, connection: Connection): Settle {
+function settleOf({ cursor, connection }: WaitingLane): Settle {
   const { permission, generation } = connection.session!;
   const { app, device } = permission;
   return {

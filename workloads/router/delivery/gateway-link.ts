@@ -16,6 +16,7 @@ import type {
 } from '../../protocol/link.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
+import { SeqWindow } from '../../runtime/seq-window.ts';
 import type { GatewayLease } from '../../store/port.ts';
 
 type Unnumbered<T> = T extends unknown ? Omit<T, 'seq'> : never;
@@ -64,7 +65,7 @@ export class GatewayLink {
   readonly lease: GatewayLease;
   readonly #options: GatewayLinkOptions;
   readonly #link: Link;
-  readonly #unanswered = new Map<number, Sent>();
+  #unanswered = new SeqWindow<Sent>();
   readonly #questions = new Map<number, (reply: Reply | null) => void>();
   #unansweredCount = 0;
   #unansweredBytes = 0;
@@ -158,7 +159,7 @@ export class GatewayLink {
 
   /** How long the oldest delivery that was sent waits for its answer; 0: none does. */
   oldestUnansweredMs(nowMs: number): number {
-    const [oldest] = this.#unanswered.values();
+    const oldest = this.#unanswered.oldest();
     return oldest === undefined ? 0 : nowMs - oldest.sentMs;
   }
 
@@ -176,8 +177,8 @@ export class GatewayLink {
   /** Ends the link; answers the deliveries that nobody answered. */
   close(how: 'close' | 'kill'): readonly Sent[] {
     this.#link[how]();
-    const left = [...this.#unanswered.values()];
-    this.#unanswered.clear();
+    const left = Array.from(this.#unanswered, ([, sent]) => sent);
+    this.#unanswered = new SeqWindow();
     this.#unansweredCount = 0;
     this.#unansweredBytes = 0;
     this.#forgetQuestions();
@@ -192,16 +193,15 @@ export class GatewayLink {
   }
   #keep(delivery: Delivery, moves: number): number {
     const seq = ++this.#seq;
-    this.#unanswered.set(seq, { delivery, moves, sentMs: this.#options.clock.monotonicMs() });
+    this.#unanswered.put(seq, { delivery, moves, sentMs: this.#options.clock.monotonicMs() });
     this.#unansweredCount += countOf(delivery);
     this.#unansweredBytes += bytesOf(delivery);
     if (isLiveTopic(delivery)) this.#unansweredLive++;
     return seq;
   }
   #forget(seq: number): Sent | null {
-    const sent = this.#unanswered.get(seq);
+    const sent = this.#unanswered.take(seq);
     if (sent === undefined) return null;
-    this.#unanswered.delete(seq);
     this.#unansweredCount -= countOf(sent.delivery);
     this.#unansweredBytes -= bytesOf(sent.delivery);
     if (isLiveTopic(sent.delivery)) this.#unansweredLive--;

@@ -21,6 +21,9 @@ export interface Call {
   readonly script: Script;
   readonly items: Item[];
   bytes: number;
+  readonly batch: Batch;
+  /** Its batch has left, and it was not answered. */
+  isUnderWay: boolean;
 }
 
 /** A batch is sent before its tick ends when it has so many items or bytes: Redis works while the rest is gathered. */
@@ -35,6 +38,12 @@ export class Batch {
   readonly #byBucket: boolean;
   items = 0;
   bytes = 0;
+  /** Among the batches of its node. */
+  seq = 0;
+  /** Calls under way. */
+  callsLeft = 0;
+  /** The timer of its answers goes with the last call. */
+  cancelTimer: () => void = () => {};
 
   constructor(byBucket: boolean) {
     this.#byBucket = byBucket;
@@ -48,7 +57,7 @@ export class Batch {
     const group = this.#byBucket ? `${item.script.name} ${item.bucket}` : item.script.name;
     let call = this.#open.get(group);
     if (call === undefined || call.items.length >= item.script.itemsMax || call.bytes >= CALL_BYTES_MAX) {
-      call = { script: item.script, items: [], bytes: 0 };
+      call = { script: item.script, items: [], bytes: 0, batch: this, isUnderWay: false };
       this.#open.set(group, call);
       this.calls.push(call);
     }

@@ -15,6 +15,7 @@ import type { Reply } from './trip.ts';
 import { StoreUnavailableError } from '../port.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
+import { SeqWindow } from '../../runtime/seq-window.ts';
 
 export interface NodeOptions {
   /** host:port, for logs and warnings. */
@@ -46,7 +47,8 @@ export class RedisNode {
   readonly #redis: Redis;
   readonly #options: NodeOptions;
   readonly #stopWatch: () => void;
-  readonly #underWay = new Set<Call>();
+  readonly #underWay = new SeqWindow<Batch>();
+  #batches = 0;
   #state: State = 'down';
   #connection = 0;
   #closed = false;
@@ -124,28 +126,20 @@ export class RedisNode {
     const batch = this.#batch;
     this.#batch = null;
     if (batch === null) return;
-    const cancel = this.#options.clock.after(this.#options.timeoutMs, () => this.#expire(batch));
-    this.#cancelWhenDone(batch, cancel);
+    batch.cancelTimer = this.#options.clock.after(this.#options.timeoutMs, () => this.#expire(batch));
+    batch.callsLeft = batch.calls.length;
+    for (const call of batch.calls) call.isUnderWay = true;
+    batch.seq = ++this.#batches;
+    this.#underWay.put(batch.seq, batch);
     if (this.#state === 'learning') this.#held.push(batch);
     else this.#send(batch);
   }
-
-  /** The timer of a batch goes with its last call. */
-  #cancelWhenDone(batch: Batch, cancel: () => void): void {
-    this.#timers.set(batch, { cancel, calls: batch.calls.length });
-    for (const call of batch.calls) {
-      this.#underWay.add(call);
-      this.#batchOf.set(call, batch);
-    }
-  }
-  readonly #timers = new Map<Batch, { cancel: () => void; calls: number }>();
-  readonly #batchOf = new WeakMap<Call, Batch>();
 
   #send(batch: Batch): void {
     const stream = this.#redis.stream;
     const shared: Shared = { life: this.#learned!.life, epoch: randomBytes(6).toString('base64url') };
     stream.cork();
-    for (const call of batch.calls) if (this.#underWay.has(call)) this.#sendCall(call, 'evalsha', shared);
+    for (const call of batch.calls) if (call.isUnderWay) this.#sendCall(call, 'evalsha', shared);
     stream.uncork();
   }
 
@@ -170,20 +164,20 @@ export class RedisNode {
 
   /** False: it was answered already (cut or timed out). */
   #done(call: Call): boolean {
-    if (!this.#underWay.delete(call)) return false;
+    if (!call.isUnderWay) return false;
+    call.isUnderWay = false;
     this.#items -= call.items.length;
     this.#bytes -= call.bytes;
-    const batch = this.#batchOf.get(call);
-    const timer = batch && this.#timers.get(batch);
-    if (batch !== undefined && timer !== undefined && --timer.calls === 0) {
-      timer.cancel();
-      this.#timers.delete(batch);
+    const { batch } = call;
+    if (--batch.callsLeft === 0) {
+      batch.cancelTimer();
+      this.#underWay.take(batch.seq);
     }
     return true;
   }
 
   #refused(call: Call, error: Error, verb: CallHead['verb'], shared: Shared): void {
-    if (!this.#underWay.has(call)) return;
+    if (!call.isUnderWay) return;
     const reason = error.message.split(' ', 1)[0]!;
     // These two say that nothing was done, so that asking again is no repetition.
     if (reason === 'NOSCRIPT' && verb === 'evalsha' && this.#state === 'ready')
@@ -207,14 +201,14 @@ export class RedisNode {
   #failAll(calls: readonly Call[], reason: string): void {
     const error = this.#unavailable(reason);
     for (const call of calls) {
-      if (this.#underWay.has(call)) this.#fail(call, error);
+      if (call.isUnderWay) this.#fail(call, error);
       else for (const item of call.items) item.trip.fail(error);
     }
   }
 
   #expire(batch: Batch): void {
     this.#failAll(
-      batch.calls.filter((call) => this.#underWay.has(call)),
+      batch.calls.filter(({ isUnderWay }) => isUnderWay),
       `${this.name} did not answer within ${this.#options.timeoutMs} ms`,
     );
   }
@@ -238,7 +232,11 @@ export class RedisNode {
       this.#bytes -= waiting.bytes;
       this.#failAll(waiting.calls, reason);
     }
-    this.#failAll([...this.#underWay], reason);
+    for (const [, batch] of this.#underWay)
+      this.#failAll(
+        batch.calls.filter(({ isUnderWay }) => isUnderWay),
+        reason,
+      );
     this.#wake();
   }
 
