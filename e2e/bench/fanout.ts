@@ -107,7 +107,7 @@ async function measure(stage: Stage, load: Load, shape: FanoutShape): Promise<Fi
 
 async function publish(stage: Stage, load: Load, shape: FanoutShape): Promise<void> {
   const sender = openBatchSender({ url: stage.router!.url, apiKey: stage.apiKey, connections: 1 });
-  const before = (await load.counts()).least;
+  const before = (await load.each()).least;
   for (let sent = 0; sent < shape.messages; sent += shape.batch) {
     const due = sent - shape.inFlight + shape.batch;
     if (due > 0) await load.untilEach(before + due, 3000);

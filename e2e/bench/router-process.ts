@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { startRouter } from '../../workloads/router/role.ts';
 import { systemClock } from '../../workloads/runtime/clock.ts';
 import { openKeys } from '../../workloads/runtime/credentials.ts';
+import { paceHeapGrowth } from '../../workloads/runtime/heap-growth.ts';
 import { openLog } from '../../workloads/runtime/log.ts';
 import { routerSettings } from '../../workloads/settings/router.ts';
 import { parseSettings } from '../../workloads/settings/setting.ts';
@@ -22,6 +23,7 @@ const config = {
     return () => {};
   },
 };
+paceHeapGrowth(clock);
 const role = await startRouter(settings, { store, keys, config, clock, log, random: Math.random, bus: null });
 log.info({ ports: role.ports }, 'router started');
 

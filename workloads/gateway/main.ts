@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { openBusOf } from '../bus/open.ts';
 import { openKeys } from '../runtime/credentials.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { paceHeapGrowth } from '../runtime/heap-growth.ts';
 import { trimHeapWhenQuiet } from '../runtime/heap-trim.ts';
 import { openLog } from '../runtime/log.ts';
 import { stopOnSignals } from '../runtime/stop-signals.ts';
@@ -19,6 +20,7 @@ const store = await openStoreOf(settings, { clock, log });
 const bus = await openBusOf(settings, { clock, log, random: Math.random });
 const role = await startGateway(settings, { store, bus, keys, clock, log, random: Math.random });
 log.info({ ports: role.ports }, 'gateway started');
+const stopPacing = paceHeapGrowth(clock);
 const stopTrimming = trimHeapWhenQuiet({ clock, log });
 
 // No delay: a gateway that stops asks its clients to move, and refuses new ones by saying so.
@@ -27,6 +29,7 @@ stopOnSignals({
   delayMs: 0,
   stop: async () => {
     await role.stop();
+    stopPacing();
     stopTrimming();
     keys.stop();
     await bus?.close();

@@ -4,6 +4,7 @@ import { openBusOf } from '../bus/open.ts';
 import { systemClock } from '../runtime/clock.ts';
 import type { ConfigSource } from '../runtime/config-source.ts';
 import { openKeys } from '../runtime/credentials.ts';
+import { paceHeapGrowth } from '../runtime/heap-growth.ts';
 import { openLog } from '../runtime/log.ts';
 import type { Log } from '../runtime/log.ts';
 import { stopOnSignals } from '../runtime/stop-signals.ts';
@@ -20,6 +21,7 @@ const keys = openKeys(settings.keysDir, clock, log);
 const store = await openStoreOf(settings, { clock, log });
 const bus = await openBusOf(settings, { clock, log, random: Math.random });
 const config = await openConfig(settings, log);
+const stopPacing = paceHeapGrowth(clock);
 const router = await startRouter(settings, { store, keys, clock, log, random: Math.random, config, bus });
 
 stopOnSignals({
@@ -27,6 +29,7 @@ stopOnSignals({
   delayMs: settings.stopDelayMs,
   stop: async () => {
     await router.stop();
+    stopPacing();
     keys.stop();
     await bus?.close();
     await store.close();

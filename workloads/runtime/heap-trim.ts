@@ -14,7 +14,7 @@ export const QUIET_CPU_SHARE = 0.05;
 /** So many looks in a row: 720 pings a second of 18,000 idle clients take about 3 % of a core, a trickle of messages more. */
 export const QUIET_LOOKS = 3;
 /** Grown: by this much since the last collection. */
-export const GROWN_BYTES = 24 * 1024 * 1024;
+export const GROWN_BYTES = 48 * 1024 * 1024;
 
 export interface TrimLook {
   readonly rssBytes: number;

@@ -9,7 +9,7 @@ const SLOTS_KEPT = 4096;
 
 export class SeqWindow<T> {
   /** As a ring: number n is at n modulo its length, a power of two. */
-  #slots: (T | undefined)[] = new Array<T | undefined>(SLOTS_LEAST).fill(undefined);
+  #slots: (T | undefined)[] = emptySlots(SLOTS_LEAST);
   /** Below it nothing is there. */
   #first = 0;
   /** From it on nothing is there. */
@@ -59,17 +59,21 @@ export class SeqWindow<T> {
   /** Empty: a ring that a stuck one had made wide is let go. */
   #rest(): void {
     this.#first = this.#next;
-    if (this.#slots.length > SLOTS_KEPT) this.#slots = new Array<T | undefined>(SLOTS_LEAST).fill(undefined);
+    if (this.#slots.length > SLOTS_KEPT) this.#slots = emptySlots(SLOTS_LEAST);
   }
 
   #grow(): void {
     const before = this.#slots;
     let length = before.length;
     while (length < this.#next - this.#first) length *= 2;
-    const slots = new Array<T | undefined>(length).fill(undefined);
+    const slots = emptySlots<T>(length);
     for (let seq = this.#first; seq < this.#next - 1; seq++)
       if (seq - this.#first < before.length) slots[seq & (length - 1)] = before[seq & (before.length - 1)];
     this.#slots = slots;
     before.fill(undefined); // it may be in the old generation already
   }
+}
+
+function emptySlots<T>(length: number): (T | undefined)[] {
+  return Array.from({ length }, () => undefined);
 }

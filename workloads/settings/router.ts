@@ -36,7 +36,7 @@ export const routerSettings = {
   routeCacheMs: integer(
     'PUSHCLUSTER_ROUTE_CACHE_MS',
     'A cached route is used this long before the store is asked again; a gateway that has not the device says so and ends it before.',
-    { fallback: 5000, min: 0, max: 600_000 },
+    { fallback: 60_000, min: 0, max: 600_000 },
   ),
   routeCacheRowsMax: integer('PUSHCLUSTER_ROUTE_CACHE_ROWS_MAX', 'Routes cached at most, about 200 bytes each.', {
     fallback: 100_000,

@@ -28,7 +28,6 @@
 #define PEEK 256               /* so much of a payload is looked at: stream, offset, id, time and the start of the body */
 #define READ_BYTES (256 * 1024)
 #define LATENCIES_MAX (1 << 20)
-#define PING_SECONDS 20
 #define TOPICS_PER_FRAME 200  /* below the 256 that a frame may carry */
 
 enum state { CONNECTING, UPGRADING, WELCOMING, SUBSCRIBING, LIVE, CLOSED, WAITING };
@@ -338,8 +337,8 @@ static int by_value(const void *a, const void *b) {
   return d < 0 ? -1 : d > 0;
 }
 
-/* Latencies only in a report: sorting them takes time. */
-static void print_counts(int report, uint32_t from) {
+/* Latencies only in a report, and each client only where that is asked for: sorting and walking take time, and counts are asked for often. */
+static void print_counts(int report, uint32_t from, int each) {
   uint32_t all = latency_count < LATENCIES_MAX ? latency_count : LATENCIES_MAX, n = !report || from > all ? 0 : all - from;
   float *sorted = malloc(sizeof(float) * (n + 1));
   memcpy(sorted, latencies + (n == 0 ? 0 : from), sizeof(float) * n);
@@ -349,11 +348,11 @@ static void print_counts(int report, uint32_t from) {
          (unsigned long long)opened, (unsigned long long)live, (unsigned long long)failed, (unsigned long long)refused, (unsigned long long)closed_later, close_code,
          (unsigned long long)messages, (unsigned long long)repeated, (unsigned long long)bytes, (unsigned long long)acks, all);
   uint32_t least = UINT32_MAX, most = 0;
-  for (int i = 0; i < count; i++) if (clients[i].state == LIVE) {
+  for (int i = 0; each && i < count; i++) if (clients[i].state == LIVE) {
     if (clients[i].messages < least) least = clients[i].messages;
     if (clients[i].messages > most) most = clients[i].messages;
   }
-  printf(",\"least\":%u,\"most\":%u", live > 0 ? least : 0, most);
+  printf(",\"least\":%u,\"most\":%u", least == UINT32_MAX ? 0 : least, most);
   if (n > 0) printf(",\"p50Ms\":%.2f,\"p99Ms\":%.2f,\"maxMs\":%.2f", sorted[n / 2], sorted[(uint64_t)n * 99 / 100], sorted[n - 1]);
   printf("}\n");
   fflush(stdout);
@@ -367,8 +366,9 @@ static int take_commands(void) {
   if (got <= 0) return 0;
   text[got] = 0;
   for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-    if (strcmp(line, "count") == 0) print_counts(0, 0);
-    else if (strncmp(line, "report ", 7) == 0) print_counts(1, (uint32_t)strtoul(line + 7, NULL, 10));
+    if (strcmp(line, "count") == 0) print_counts(0, 0, 0);
+    else if (strcmp(line, "each") == 0) print_counts(0, 0, 1);
+    else if (strncmp(line, "report ", 7) == 0) print_counts(1, (uint32_t)strtoul(line + 7, NULL, 10), 1);
     else if (strcmp(line, "reset") == 0) {
       messages = repeated = bytes = acks = latency_count = 0;
       for (int i = 0; i < count; i++) clients[i].messages = 0;
@@ -391,8 +391,9 @@ static void read_tokens(const char *path) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 11) { fprintf(stderr, "expected host, ports, connections, opens per second, tokens file, topics, ack, latency, protocol, retry\n"); return 2; }
+  if (argc != 12) { fprintf(stderr, "expected host, ports, connections, opens per second, tokens file, topics, ack, latency, protocol, retry, ping seconds\n"); return 2; }
   retrying = atoi(argv[10]);
+  double ping_ms = atof(argv[11]) * 1000;
   is_centrifuge = strcmp(argv[9], "centrifuge") == 0;
   if (sscanf(argv[6], "many:%d:%d", &topics_all, &topics_each) == 2) argv[6] = "-";
   host = argv[1];
@@ -431,9 +432,9 @@ int main(int argc, char **argv) {
       for (int i = 0; i < count; i++) if (clients[i].state == WAITING && clients[i].retry_ms <= now) start_client(&clients[i]);
     }
     /* Pings spread evenly over the interval. */
-    int due = (int)((now - pinged) * count / (PING_SECONDS * 1000.0));
+    int due = (int)((now - pinged) * count / ping_ms);
     for (int i = 0; i < due; i++, next_ping = (next_ping + 1) % count)
       if ((clients[next_ping].state == LIVE || clients[next_ping].state == SUBSCRIBING) && !is_centrifuge) send_frame(&clients[next_ping], "{\"type\":\"ping\"}", 15);
-    if (due > 0) pinged += due * PING_SECONDS * 1000.0 / count;
+    if (due > 0) pinged += due * ping_ms / count;
   }
 }
