@@ -1,6 +1,7 @@
 // `npm run bench -- <name> [--json]`: one bench against compiled roles, each in a process of its own, load from lean processes beside them. The last
 // line of the output is one JSON object; --json prints nothing else. README.md tells what was found.
 import { parseArgs } from 'node:util';
+import type { ParseArgsConfig } from 'node:util';
 import { FANOUT_SHAPES, fanout } from './fanout.ts';
 import type { FanoutShape } from './fanout.ts';
 import { BATCH_DEFAULTS, batch } from './batch.ts';
@@ -17,7 +18,7 @@ import { UNICAST_DEFAULTS, UNICAST_PACED, unicast } from './unicast.ts';
 import type { UnicastOptions } from './unicast.ts';
 import { describeMachine } from './usage.ts';
 
-const USAGE = `npm run bench -- <name> [--json] [options]
+const USAGE = `npm run bench -- <name> [--json] [options]      --help: this
 
   idle      18,000 connections with live sessions: rssPerConnectionBytes
   fanout    live, one topic, 10,000 connections: deliveriesPerCpuSecond of the gateway, lost
@@ -34,34 +35,31 @@ const USAGE = `npm run bench -- <name> [--json] [options]
             --clients  --backlog  --gateways  --seconds
   redis     appends and route look-ups, one in flight against pipelined: factor
   bus       a Kafka on this machine: publishes and hand-offs a second, latency, rebalance, what is seen of a killed broker, upstream stored a second
-
   doors     pushes over HTTP and over one TCP connection with pipelining: commandsPerSecond, commandsPerCpuSecond of the router
 
   --set NAME=VALUE   in the gateway's environment, for trials: NODE_OPTIONS=…, PUSHCLUSTER_…`;
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    json: { type: 'boolean', default: false },
-    messages: { type: 'string' },
-    batch: { type: 'string' },
-    'in-flight': { type: 'string' },
-    requests: { type: 'string' },
-    store: { type: 'string' },
-    recipients: { type: 'string' },
-    gateways: { type: 'string' },
-    'text-bytes': { type: 'string' },
-    each: { type: 'string' },
-    class: { type: 'string' },
-    seconds: { type: 'string' },
-    rate: { type: 'string' },
-    topics: { type: 'string' },
-    clients: { type: 'string' },
-    hearers: { type: 'string' },
-    backlog: { type: 'string' },
-    centrifugo: { type: 'string' },
-    set: { type: 'string', multiple: true, default: [] },
-  },
+const { values, positionals } = read({
+  help: { type: 'boolean', short: 'h', default: false },
+  json: { type: 'boolean', default: false },
+  messages: { type: 'string' },
+  batch: { type: 'string' },
+  'in-flight': { type: 'string' },
+  requests: { type: 'string' },
+  store: { type: 'string' },
+  recipients: { type: 'string' },
+  gateways: { type: 'string' },
+  'text-bytes': { type: 'string' },
+  each: { type: 'string' },
+  class: { type: 'string' },
+  seconds: { type: 'string' },
+  rate: { type: 'string' },
+  topics: { type: 'string' },
+  clients: { type: 'string' },
+  hearers: { type: 'string' },
+  backlog: { type: 'string' },
+  centrifugo: { type: 'string' },
+  set: { type: 'string', multiple: true, default: [] },
 });
 
 type Result = Readonly<Record<string, unknown>>;
@@ -116,6 +114,18 @@ const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
   doors: () => doors(),
 };
 
+/** An option that there is none of ends it with the usage. */
+function read<T extends NonNullable<ParseArgsConfig['options']>>(
+  options: T,
+): ReturnType<typeof parseArgs<{ allowPositionals: true; options: T }>> {
+  try {
+    return parseArgs({ allowPositionals: true, options });
+  } catch (error) {
+    console.error(`${(error as Error).message}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
 function gatewayEnvironment(): Readonly<Record<string, string>> {
   return Object.fromEntries(
     values.set.map((text) => {
@@ -166,6 +176,10 @@ function store(text: string | undefined): StoreKind {
   return kind;
 }
 
+if (values.help) {
+  console.log(USAGE);
+  process.exit(0);
+}
 const name = positionals[0] ?? '';
 const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name]! : null;
 if (bench === null) {

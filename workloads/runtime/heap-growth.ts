@@ -1,6 +1,6 @@
 // How much garbage may gather before the whole heap is marked. V8 decides by how fast a process allocates, and for one that is mostly idle
 // leaves some per cent: 17,000 sessions (77 MB) were marked anew after each 2.5 MB, 0.3 s of CPU each time, just when a push to all of them
-// came (e2e/bench/README.md, push100k: 8.2 → 6.4 s). Here it is so many bytes, as a share of what the heap holds. What a storm leaves
+// came (e2e/bench/README.md, push100k). Here it is so many bytes, as a share of what the heap holds. What a storm leaves
 // behind goes with heap-trim.ts. main.ts of the gateway and of the router start it.
 import { getHeapStatistics, setFlagsFromString } from 'node:v8';
 import type { Clock } from './clock.ts';
