@@ -149,7 +149,7 @@ class RunningGateway implements RunningRole {
   #links: LinkServer | null = null;
   #admin: HttpServer | null = null;
   #lease: Lease | null = null;
-  #positionCheck: PositionCheck | null = null;
+  readonly #positionCheck: PositionCheck;
   #stopping: Promise<void> | null = null;
   readonly #broadcasts: BroadcastConsumer | null;
   #isVoid = false;
@@ -157,6 +157,7 @@ class RunningGateway implements RunningRole {
   constructor(gateway: Gateway) {
     this.#gateway = gateway;
     this.#metrics = openMetrics(gateway);
+    this.#positionCheck = new PositionCheck(gateway);
     this.#broadcasts = gateway.bus === null ? null : new BroadcastConsumer(gateway, gateway.bus);
     gateway.state.broadcasts = () => this.#broadcasts?.isStanding ?? false;
   }
@@ -198,7 +199,6 @@ class RunningGateway implements RunningRole {
     this.#startTimers();
     const linkAddress = `${settings.linkHost}:${links.port}`;
     this.#lease = new Lease(gateway, { linkAddress, onVoid: () => this.#endVoid() });
-    this.#positionCheck = new PositionCheck(gateway);
     this.#positionCheck.start();
     await this.#lease.start();
     this.#broadcasts?.start();
@@ -206,7 +206,7 @@ class RunningGateway implements RunningRole {
 
   #startTimers(): void {
     const { clock, wheel, settings, cursorFlush, peers, pages, commands, shedding } = this.#gateway;
-    const storeReturn = new StoreReturn(this.#gateway);
+    const storeReturn = new StoreReturn(this.#gateway, this.#positionCheck);
     this.#timers.push(
       clock.every(TICK_MS, () => {
         const nowMs = clock.nowMs();
@@ -271,7 +271,7 @@ class RunningGateway implements RunningRole {
 
   #stopTimers(): void {
     for (const cancel of this.#timers.splice(0)) cancel();
-    this.#positionCheck?.stop();
+    this.#positionCheck.stop();
     this.#metrics.stop();
     this.#gateway.shedding.stop();
   }

@@ -56,6 +56,23 @@ function holdAnswer(name: 'openSession' | 'subscribe'): HeldAnswer {
   return { done: done.promise, release: () => released.resolve() };
 }
 
+/** The next operation of that name begins when this is done. */
+function beforeIt(name: 'openSession', work: () => Promise<void>): void {
+  const real = world.store;
+  failing.behind = new Proxy(real, {
+    get(target, member) {
+      const value: unknown = Reflect.get(target, member, target);
+      if (typeof value !== 'function') return value;
+      if (member !== name) return value.bind(target) as unknown;
+      return async (...args: unknown[]) => {
+        failing.behind = real;
+        await work();
+        return (await Reflect.apply(value, target, args)) as unknown;
+      };
+    },
+  });
+}
+
 describe('a hint that is taken before the answer of the store', () => {
   /** A device that has had one message, and its place. */
   async function aDevice(): Promise<{ token: string; first: Entry }> {
@@ -160,4 +177,36 @@ test('a device is being opened until the last of its attempts has ended', () => 
   assert.deepEqual(heard(), [['high', { epoch: 'e', head: 2 }]]);
   here.endOpening(device, one);
   assert.deepEqual([...here.opening.keys()], []);
+});
+
+describe('once the store is back, what came without a hint is there long before the next position check', () => {
+  test('of a device and of a topic', async () => {
+    const gateway = await aGateway();
+    const client = await gateway.connect({ token: await world.device('d') });
+    client.send({ type: 'subscribe', id: 1, topics: [{ topic: 'news' as never }] });
+    await client.next('subscribed');
+    failing.away = true;
+    await world.pass(2500);
+    // The router has the store already, and sees no lease of this gateway: the device counts as offline.
+    await world.appendTo('d', 'to the device');
+    await world.publish('news', 'to the topic');
+    failing.away = false;
+    await world.pass(4000);
+    assert.deepEqual(new Set(await bodies(client, 2)), new Set(['to the device', 'to the topic']));
+  });
+
+  test('of a device whose route was swept, also what came before it was opened again', async () => {
+    const gateway = await aGateway();
+    const client = await gateway.connect({ token: await world.device('d') });
+    const { generation } = client.welcome();
+    failing.away = true;
+    await world.pass(2500);
+    const route = (await world.store.device(APP, 'd' as DeviceId))!.route!;
+    await world.store.closeSessions([{ app: APP, device: 'd' as DeviceId, generation, bootId: route.bootId }]);
+    beforeIt('openSession', async () => void (await world.appendTo('d', 'before')));
+    failing.away = false;
+    await world.pass(4000);
+    assert.deepEqual(await bodies(client, 1), ['before']);
+    assert.equal((await world.store.device(APP, 'd' as DeviceId))?.route?.generation, generation + 1);
+  });
 });

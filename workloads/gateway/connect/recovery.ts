@@ -2,11 +2,10 @@
 // lets it live. The route is confirmed by the store before anything is read (R1); hints that come meanwhile raise the stream's head,
 // and the session reads on until it has reached it. start.ts decides, pages.ts writes.
 import type { StreamState } from '../../protocol/frames.ts';
-import type { Lane, StreamName } from '../../protocol/streams.ts';
+import type { StreamName } from '../../protocol/streams.ts';
 import type { TopicName } from '../../protocol/ids.ts';
 import type { HoldReason } from '../backlog/backlog-plan.ts';
 import { Channel } from '../delivery/channel.ts';
-import { laneCursor } from '../delivery/deliver.ts';
 import type { Connection } from './connection.ts';
 import { Cursor, hear, isBehind, noteGone, noteOf, place } from '../endings/cursor.ts';
 import type { HeardStream } from '../endings/cursor.ts';
@@ -73,16 +72,6 @@ export function enliven(gateway: Gateway, connection: Connection, opened: readon
     const outcome = page === null || hold !== undefined ? 'all' : writePage(gateway, connection, cursor, page);
     if (outcome === 'more' || (outcome === 'all' && isBehind(cursor))) gateway.reader.want(connection, cursor, 'now');
     noteStart(gateway, connection, cursor);
-  }
-}
-
-/** How far lanes reach by hints that were taken before the session lived: what it has not got is read. */
-export function catchUp(gateway: Gateway, connection: Connection, heard: Iterable<readonly [Lane, HeardStream]>): void {
-  for (const [lane, { epoch, head }] of heard) {
-    if (epoch === null) continue;
-    const cursor = laneCursor(connection, lane);
-    hear(cursor.stream, epoch, head);
-    if (isBehind(cursor)) gateway.reader.want(connection, cursor, 'now');
   }
 }
 

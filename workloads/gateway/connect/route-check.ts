@@ -4,7 +4,7 @@
 import type { AppId } from '../../protocol/ids.ts';
 import type { Route } from '../../store/port.ts';
 import type { Connection } from './connection.ts';
-import { closeReplaced } from '../delivery/deliver.ts';
+import { catchUp, closeReplaced } from '../delivery/deliver.ts';
 import type { Gateway } from '../gateway.ts';
 import { makeTicket } from './tickets.ts';
 
@@ -73,6 +73,9 @@ async function reopen(gateway: Gateway, connection: Connection): Promise<void> {
   } else if (connection.phase === 'live') {
     session.generation = opened.generation;
     handTicket(gateway, connection);
+    // Until now no hint could come.
+    const reached = opened.lanes.map(({ lane, epoch, head }) => [lane, { epoch, head }] as const);
+    catchUp(gateway, connection, reached);
   } else {
     gateway.departures.add({ app, device, generation: opened.generation, bootId: gateway.bootId });
   }

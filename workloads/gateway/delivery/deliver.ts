@@ -8,7 +8,8 @@ import type { MessageRecord } from '../../protocol/record.ts';
 import type { Lane } from '../../protocol/streams.ts';
 import type { Connection } from '../connect/connection.ts';
 import type { AppHere } from '../connect/directory.ts';
-import { Cursor, decideHint, hear } from '../endings/cursor.ts';
+import { Cursor, decideHint, hear, isBehind } from '../endings/cursor.ts';
+import type { HeardStream } from '../endings/cursor.ts';
 import { MessageEncoder } from './encode.ts';
 import { fanOutDurable, fanOutLive } from './fanout.ts';
 import type { Gateway } from '../gateway.ts';
@@ -140,6 +141,16 @@ export function laneCursor(connection: Connection, lane: Lane): Cursor {
   let cursor = session.find(`@${lane}`);
   if (cursor === null) session.add((cursor = new Cursor(`@${lane}`, { epoch: null, head: 0 })));
   return cursor;
+}
+
+/** How far lanes reach, as was heard while the session could not take hints: what it has not got is read. */
+export function catchUp(gateway: Gateway, connection: Connection, heard: Iterable<readonly [Lane, HeardStream]>): void {
+  for (const [lane, { epoch, head }] of heard) {
+    if (epoch === null) continue;
+    const cursor = laneCursor(connection, lane);
+    hear(cursor.stream, epoch, head);
+    if (isBehind(cursor)) gateway.reader.want(connection, cursor, 'now');
+  }
 }
 
 /** The device of an app at this gateway, when an older session of it than `generation` is here. */

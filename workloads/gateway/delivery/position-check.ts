@@ -1,6 +1,6 @@
 // The position check (R1): the last hint of a stream can be lost, and nothing after it would show the gap. Every positionCheckMs the heads
 // of all streams here and the routes of all sessions are compared with the store, in slices, pipelined, jittered. role.ts starts it; it
-// never overlaps itself. It is most of what an idle gateway does, so a session is one item and one that is as it was is answered by a 0.
+// never overlaps itself, and store-return.ts asks for all of it sooner. It is most of what an idle gateway does, so a session is one item and one that is as it was is answered by a 0.
 import { LANES } from '../../protocol/streams.ts';
 import type { LaneHead, SessionCheck, SessionState, StreamHead } from '../../store/port.ts';
 import type { Channel } from './channel.ts';
@@ -43,8 +43,8 @@ export class PositionCheck {
     const sessions = this.#nextSessions();
     const channels = this.#channels.splice(0, Math.max(1, Math.ceil(this.#channels.length / SLICES)));
     try {
-      await this.#checkChannels(channels);
-      await this.#checkSessions(sessions);
+      await this.checkChannels(channels);
+      await this.checkSessions(sessions);
     } catch (error) {
       this.#gateway.log.debug({ problem: String(error) }, 'positions not checked, again with the next round');
     }
@@ -64,7 +64,7 @@ export class PositionCheck {
   }
 
   /** Compares these now, and reads what is missing. Rejects as the store does. */
-  async #checkChannels(channels: readonly Channel[]): Promise<void> {
+  async checkChannels(channels: readonly Channel[]): Promise<void> {
     for (let i = 0; i < channels.length; i += ITEMS_PER_CALL) {
       const batch = channels.slice(i, i + ITEMS_PER_CALL);
       const heads = await this.#gateway.store.heads(batch.map(({ app, topic }) => ({ app, kind: 'topic', topic })));
@@ -73,7 +73,7 @@ export class PositionCheck {
   }
 
   /** The store answers only for sessions that are not as they seem from here. Rejects as the store does. */
-  async #checkSessions(sessions: readonly Connection[]): Promise<void> {
+  async checkSessions(sessions: readonly Connection[]): Promise<void> {
     for (let i = 0; i < sessions.length; i += ITEMS_PER_CALL) {
       const batch = sessions.slice(i, i + ITEMS_PER_CALL);
       const states = await this.#gateway.store.checkSessions(batch.map((connection) => checkOf(connection)));
