@@ -34,16 +34,6 @@ export async function until(what: string, isDone: () => boolean): Promise<void> 
   }
 }
 
-/** The same store with an operation of the test's. */
-export function withOperation(store: Store, own: Partial<Store>): Store {
-  return new Proxy(store, {
-    get(target, name) {
-      const member: unknown = Reflect.get(name in own ? own : target, name);
-      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
-    },
-  });
-}
-
 export class World {
   readonly clock: ManualClock = aManualClock();
   readonly store: Store = openSqliteStore({ path: ':memory:', clock: this.clock });

@@ -4,7 +4,8 @@ import { RECORD_DEFAULTS, decodeRecord, encodeRecord } from '../protocol/record.
 import { StoreUnavailableError } from '../store/port.ts';
 import type { Store } from '../store/port.ts';
 import { FEED_BYTES_MAX, feedOf } from './feeds.ts';
-import { World, until, withOperation } from './fixtures.ts';
+import { withOperation } from '../store/with-operation.ts';
+import { World, until } from './fixtures.ts';
 
 let world: World;
 beforeEach(() => {

@@ -11,7 +11,7 @@ import { silentLog } from '../runtime/log.ts';
 import type { RunningRole } from '../runtime/role.ts';
 import { drainerSettings } from '../settings/drainer.ts';
 import { parseSettings } from '../settings/setting.ts';
-import type { Store } from '../store/port.ts';
+import { withOperation } from '../store/with-operation.ts';
 
 const CLIENTS = 200;
 const LANES: readonly Lane[] = ['low', 'high', 'normal'];
@@ -29,15 +29,11 @@ let entriesRead = 0;
 before(async () => {
   world = new World();
   const counting = aStoreThatFails(world.store);
-  const store = new Proxy(counting.store, {
-    get(target, name) {
-      const member = Reflect.get(target, name, target) as unknown;
-      if (name !== 'read') return member;
-      return async (reads: Parameters<Store['read']>[0]) => {
-        const outcomes = await world.store.read(reads);
-        for (const { entries } of outcomes) entriesRead += entries.length;
-        return outcomes;
-      };
+  const store = withOperation(counting.store, {
+    async read(reads) {
+      const outcomes = await world.store.read(reads);
+      for (const { entries } of outcomes) entriesRead += entries.length;
+      return outcomes;
     },
   });
   gateway = await world.gateway({ backlogThreshold: 5, acceptsPerSecond: 2000 }, { store });

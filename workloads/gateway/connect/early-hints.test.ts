@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { DeviceId, Epoch } from '../../protocol/ids.ts';
+import { withOperation } from '../../store/with-operation.ts';
 import { aStoreThatFails } from '../failing-store.ts';
 import type { FailingStore } from '../failing-store.ts';
 import { APP, World } from '../fixtures.ts';
@@ -34,43 +35,29 @@ interface HeldAnswer {
   /** Its answer arrives at the gateway. */
   release(): void;
 }
+/** The next operation of that name goes through this; those after it do not. */
+function interceptNext(
+  name: 'openSession' | 'subscribe',
+  through: (ask: () => Promise<unknown>) => Promise<unknown>,
+): void {
+  const real = world.store;
+  const operation = async (...args: unknown[]): Promise<unknown> => {
+    failing.behind = real;
+    return await through(() => Reflect.apply(real[name], real, args) as Promise<unknown>);
+  };
+  failing.behind = withOperation(real, { [name]: operation });
+}
 /** The next operation of that name is done at once; its answer stays on the way. */
 function holdAnswer(name: 'openSession' | 'subscribe'): HeldAnswer {
   const done = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
-  const real = world.store;
-  failing.behind = new Proxy(real, {
-    get(target, member) {
-      const value: unknown = Reflect.get(target, member, target);
-      if (typeof value !== 'function') return value;
-      if (member !== name) return value.bind(target) as unknown;
-      return async (...args: unknown[]) => {
-        failing.behind = real;
-        const answer: unknown = await Reflect.apply(value, target, args);
-        done.resolve();
-        await released.promise;
-        return answer;
-      };
-    },
+  interceptNext(name, async (ask) => {
+    const answer = await ask();
+    done.resolve();
+    await released.promise;
+    return answer;
   });
   return { done: done.promise, release: () => released.resolve() };
-}
-
-/** The next operation of that name begins when this is done. */
-function beforeIt(name: 'openSession', work: () => Promise<void>): void {
-  const real = world.store;
-  failing.behind = new Proxy(real, {
-    get(target, member) {
-      const value: unknown = Reflect.get(target, member, target);
-      if (typeof value !== 'function') return value;
-      if (member !== name) return value.bind(target) as unknown;
-      return async (...args: unknown[]) => {
-        failing.behind = real;
-        await work();
-        return (await Reflect.apply(value, target, args)) as unknown;
-      };
-    },
-  });
 }
 
 describe('a hint that is taken before the answer of the store', () => {
@@ -203,7 +190,10 @@ describe('once the store is back, what came without a hint is there long before 
     await world.pass(2500);
     const route = (await world.store.device(APP, 'd' as DeviceId))!.route!;
     await world.store.closeSessions([{ app: APP, device: 'd' as DeviceId, generation, bootId: route.bootId }]);
-    beforeIt('openSession', async () => void (await world.appendTo('d', 'before')));
+    interceptNext('openSession', async (ask) => {
+      await world.appendTo('d', 'before');
+      return await ask();
+    });
     failing.away = false;
     await world.pass(4000);
     assert.deepEqual(await bodies(client, 1), ['before']);

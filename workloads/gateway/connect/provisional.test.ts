@@ -6,6 +6,7 @@ import { RECORD_DEFAULTS, decodeRecord, encodeRecord } from '../../protocol/reco
 import type { Store } from '../../store/port.ts';
 import { StoreUnavailableError } from '../../store/port.ts';
 import { openSqliteStore } from '../../store/sqlite/sqlite-store.ts';
+import { withOperation } from '../../store/with-operation.ts';
 import { aStoreThatFails } from '../failing-store.ts';
 import type { FailingStore } from '../failing-store.ts';
 import { APP, World } from '../fixtures.ts';
@@ -210,13 +211,7 @@ describe('once the store is back', () => {
       if (lose && request.expectGeneration !== null) throw new StoreUnavailableError('the answer is lost');
       return outcome;
     };
-    const store = new Proxy(world.store, {
-      get(target, name) {
-        if (name === 'openSession') return openSession;
-        const member: unknown = Reflect.get(target, name, target);
-        return typeof member === 'function' ? (member.bind(target) as unknown) : member;
-      },
-    });
+    const store = withOperation(world.store, { openSession });
     const gateway = await world.gateway({}, { store });
     const { ticket } = (await gateway.connect({ token: await world.device('d') })).welcome();
     const client = await gateway.connect({ ticket });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { CLOSE } from '../../protocol/codes.ts';
+import { withOperation } from '../../store/with-operation.ts';
 import { aStoreThatFails } from '../failing-store.ts';
 import { World } from '../fixtures.ts';
 import { turns, until } from '../test-client.ts';
@@ -104,15 +105,10 @@ describe('a topic', () => {
     }
     const real = world.store;
     const gate = Promise.withResolvers<void>();
-    failing.behind = new Proxy(real, {
-      get(target, name) {
-        const member: unknown = Reflect.get(target, name, target);
-        if (typeof member !== 'function') return member;
-        if (name !== 'read') return member.bind(target);
-        return async (reads: Parameters<typeof real.read>[0]) => {
-          if (reads.some(({ after }) => after?.offset === 4)) await gate.promise; // it is under way for a while
-          return real.read(reads);
-        };
+    failing.behind = withOperation(real, {
+      async read(reads) {
+        if (reads.some(({ after }) => after?.offset === 4)) await gate.promise; // it is under way for a while
+        return real.read(reads);
       },
     });
     await world.publish('$all', 5); // its hint is lost

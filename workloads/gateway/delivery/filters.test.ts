@@ -5,6 +5,7 @@ import { RECORD_DEFAULTS } from '../../protocol/record.ts';
 import type { MessageRecord } from '../../protocol/record.ts';
 import type { MessageId } from '../../protocol/ids.ts';
 import type { TopicFilter } from '../../protocol/frames.ts';
+import { withOperation } from '../../store/with-operation.ts';
 import { aStoreThatFails } from '../failing-store.ts';
 import { APP, World } from '../fixtures.ts';
 import { turns } from '../test-client.ts';
@@ -172,15 +173,10 @@ describe('R12: a flush of cursors', () => {
     await turns();
     const real = world.store;
     // The row arrives, the answer does not.
-    failing.behind = new Proxy(real, {
-      get(target, name) {
-        const member: unknown = Reflect.get(target, name, target);
-        if (typeof member !== 'function') return member;
-        if (name !== 'saveCursors') return member.bind(target);
-        return async (moves: Parameters<typeof real.saveCursors>[0]) => {
-          await real.saveCursors(moves);
-          throw new Error('cut');
-        };
+    failing.behind = withOperation(real, {
+      async saveCursors(moves) {
+        await real.saveCursors(moves);
+        throw new Error('cut');
       },
     });
     await world.pass(600);

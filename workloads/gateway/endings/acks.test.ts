@@ -4,6 +4,7 @@ import type { DeviceId, MessageId } from '../../protocol/ids.ts';
 import { encodeRecord, decodeRecord } from '../../protocol/record.ts';
 import type { Entry } from '../fixtures.ts';
 import { APP, World } from '../fixtures.ts';
+import { withOperation } from '../../store/with-operation.ts';
 import { aStoreThatFails } from '../failing-store.ts';
 import { turns } from '../test-client.ts';
 
@@ -225,17 +226,12 @@ test('R8: a device that changes its account between the opening of a session and
   const real = world.store;
   const client = await gateway.socket();
   // Behind the gateway's back, when it opens the session: the store answers, then the device changes hands.
-  failing.behind = new Proxy(real, {
-    get(target, name) {
-      const member: unknown = Reflect.get(target, name, target);
-      if (name !== 'openSession' || typeof member !== 'function')
-        return typeof member === 'function' ? member.bind(target) : member;
-      return async (request: Parameters<typeof real.openSession>[0]) => {
-        const opened = await real.openSession(request);
-        await world.device('d', { account: 'bob' });
-        await world.appendTo('d', 'for bob');
-        return opened;
-      };
+  failing.behind = withOperation(real, {
+    async openSession(request) {
+      const opened = await real.openSession(request);
+      await world.device('d', { account: 'bob' });
+      await world.appendTo('d', 'for bob');
+      return opened;
     },
   });
   client.send({ type: 'hello', version: 1, token });

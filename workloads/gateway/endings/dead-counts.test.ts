@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { TopicName } from '../../protocol/ids.ts';
 import type { EndState, EntrySettleOutcome, Store } from '../../store/port.ts';
+import { withOperation } from '../../store/with-operation.ts';
 import { aStoreThatFails } from '../failing-store.ts';
 import type { FailingStore } from '../failing-store.ts';
 import { APP, World } from '../fixtures.ts';
@@ -51,16 +52,9 @@ async function told(): Promise<unknown[]> {
   const { letters } = await world.store.deadLetters(APP, { cursor: null, limit: 100 });
   return [[acked, dead, cancelled, expired], counted, notices.length, letters.length];
 }
-/** Instead of one operation of the store, from now on. */
-function instead<Name extends keyof Store>(name: Name, operation: Store[Name]): void {
-  const real = world.store;
-  failing.behind = new Proxy(real, {
-    get(target, asked) {
-      if (asked === name) return operation;
-      const member: unknown = Reflect.get(target, asked, target);
-      return typeof member === 'function' ? member.bind(target) : member;
-    },
-  });
+/** Instead of the store's own, from now on. */
+function instead(own: Partial<Store>): void {
+  failing.behind = withOperation(world.store, own);
 }
 
 describe('R12: a delivery of a topic that died', () => {
@@ -106,9 +100,11 @@ describe('R12: a delivery of a topic that died', () => {
   test('whose session ended before it was kept is nobody’s delivery under way', async () => {
     const { client } = await hearerOf('poison', 'b');
     const kept = Promise.withResolvers<void>();
-    instead('putDeadLetters', async (letters) => {
-      await kept.promise;
-      return world.store.putDeadLetters(letters);
+    instead({
+      async putDeadLetters(letters) {
+        await kept.promise;
+        return world.store.putDeadLetters(letters);
+      },
     });
     await kill(client, 'news', 1);
     client.socket.terminate();
@@ -178,7 +174,7 @@ describe('R9: a delivery of a device’s stream that is to die', () => {
   for (const [outcome, dead, underWay] of ends)
     test(`counts ${dead} when the store says ${Object.values(outcome).join(' ')}`, async () => {
       const client = await aClient();
-      instead('settleEntries', () => Promise.resolve([outcome]));
+      instead({ settleEntries: () => Promise.resolve([outcome]) });
       await kill(client, '@normal', 1);
       const [, counted, notices] = await told();
       assert.deepEqual([counted, notices, (await gateway.state()).unacked], [dead, dead, underWay]);

@@ -7,7 +7,8 @@ import { aManualClock } from '../../runtime/clock.ts';
 import { aJobsRouter, aList, aRecord, namesOf, someDevices, statesOf } from '../api/api-fixtures.ts';
 import { cancelMessage } from '../results/cancel.ts';
 import { StoreUnavailableError } from '../../store/port.ts';
-import type { Job, Store } from '../../store/port.ts';
+import type { Store } from '../../store/port.ts';
+import { withOperation } from '../../store/with-operation.ts';
 import { SHOP, aStore, anApp } from '../fixtures.ts';
 import { JOB_LEASE_MS } from './jobs.ts';
 import { expandJob } from './list.ts';
@@ -61,16 +62,13 @@ describe('R10: a list whose router is killed at any step is resumed by another o
   test('spans are put again by whoever finds that only some were, and those that are done are not', async (t) => {
     const { clock, store, devices, row } = await aPlace(t, { chunks: 5 * SPAN_CHUNKS, chunkNames: 1 });
     const put: string[] = [];
-    const lossy = new Proxy(store, {
-      get: (target, property: keyof Store) =>
-        property !== 'putJobs'
-          ? target[property]
-          : async (jobs: readonly Job[]) => {
-              put.push(jobs.map(({ id }) => id.split('-').at(-1)).join(' '));
-              if (put.length > 1) return await store.putJobs(jobs);
-              await store.putJobs([jobs[1]!, jobs[3]!]);
-              throw new StoreUnavailableError('three of them are elsewhere');
-            },
+    const lossy = withOperation(store, {
+      async putJobs(jobs) {
+        put.push(jobs.map(({ id }) => id.split('-').at(-1)).join(' '));
+        if (put.length > 1) return await store.putJobs(jobs);
+        await store.putJobs([jobs[1]!, jobs[3]!]);
+        throw new StoreUnavailableError('three of them are elsewhere');
+      },
     });
     const routers = [aJobsRouter({ store: lossy, clock }), aJobsRouter({ store, clock })] as const;
     for (let i = 0; i < 2; i++) {
@@ -190,10 +188,7 @@ test('a run that hangs past its lease, and fails then, ends what it appended aft
 
 /** The store of someone who dies when asking for one operation. */
 function lame(store: Store, operation: keyof Store): Store {
-  return new Proxy(store, {
-    get: (target, property: keyof Store) =>
-      property === operation ? () => Promise.reject(new StoreUnavailableError('gone')) : target[property],
-  });
+  return withOperation(store, { [operation]: () => Promise.reject(new StoreUnavailableError('gone')) });
 }
 
 test('R6: a body that many streams would hold is kept once with the message; a small one stands in each stream', async (t) => {
