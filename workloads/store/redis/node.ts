@@ -195,22 +195,15 @@ export class RedisNode {
   }
 
   #fail(call: Call, error: StoreUnavailableError): void {
-    if (this.#done(call)) for (const item of call.items) item.trip.fail(error);
+    if (this.#done(call)) failItems(call, error);
   }
 
-  #failAll(calls: readonly Call[], reason: string): void {
-    const error = this.#unavailable(reason);
-    for (const call of calls) {
-      if (call.isUnderWay) this.#fail(call, error);
-      else for (const item of call.items) item.trip.fail(error);
-    }
+  #failUnderWay(batch: Batch, error: StoreUnavailableError): void {
+    for (const call of batch.calls) this.#fail(call, error);
   }
 
   #expire(batch: Batch): void {
-    this.#failAll(
-      batch.calls.filter(({ isUnderWay }) => isUnderWay),
-      `${this.name} did not answer within ${this.#options.timeoutMs} ms`,
-    );
+    this.#failUnderWay(batch, this.#unavailable(`${this.name} did not answer within ${this.#options.timeoutMs} ms`));
   }
 
   #unavailable(reason: string): StoreUnavailableError {
@@ -225,18 +218,15 @@ export class RedisNode {
       this.#options.log.warn({ node: this.name, reason }, 'store node lost');
     this.#state = 'down';
     this.#held = [];
+    const error = this.#unavailable(reason);
     const waiting = this.#batch;
     this.#batch = null;
     if (waiting !== null) {
       this.#items -= waiting.items;
       this.#bytes -= waiting.bytes;
-      this.#failAll(waiting.calls, reason);
+      for (const call of waiting.calls) failItems(call, error);
     }
-    for (const [, batch] of this.#underWay)
-      this.#failAll(
-        batch.calls.filter(({ isUnderWay }) => isUnderWay),
-        reason,
-      );
+    for (const [, batch] of this.#underWay) this.#failUnderWay(batch, error);
     this.#wake();
   }
 
@@ -306,6 +296,10 @@ export class RedisNode {
       work.then(resolve, reject).finally(cancel);
     });
   }
+}
+
+function failItems({ items }: Call, error: StoreUnavailableError): void {
+  for (const item of items) item.trip.fail(error);
 }
 
 /** The slot of the call, or of one of a walk's keys, is at another node; nothing was done. */
