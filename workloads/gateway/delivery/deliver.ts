@@ -6,6 +6,7 @@ import type { Answer, DeliverDevice, DeliverMany, DeliverTopic, LinkFrame, Repla
 import { InvalidRecordError, decodeRecord } from '../../protocol/record.ts';
 import type { MessageRecord } from '../../protocol/record.ts';
 import type { Lane } from '../../protocol/streams.ts';
+import type { LaneHead } from '../../store/port.ts';
 import type { Connection } from '../connect/connection.ts';
 import type { AppHere } from '../connect/directory.ts';
 import { Cursor, decideHint, hear, isBehind } from '../endings/cursor.ts';
@@ -143,12 +144,18 @@ export function laneCursor(connection: Connection, lane: Lane): Cursor {
   return cursor;
 }
 
+/** A lane reaches at least this far. Answers its cursor. */
+export function hearLane(connection: Connection, { lane, epoch, head }: LaneHead): Cursor {
+  const cursor = laneCursor(connection, lane);
+  hear(cursor.stream, epoch, head);
+  return cursor;
+}
+
 /** How far lanes reach, as was heard while the session could not take hints: what it has not got is read. */
 export function catchUp(gateway: Gateway, connection: Connection, heard: Iterable<readonly [Lane, HeardStream]>): void {
   for (const [lane, { epoch, head }] of heard) {
     if (epoch === null) continue;
-    const cursor = laneCursor(connection, lane);
-    hear(cursor.stream, epoch, head);
+    const cursor = hearLane(connection, { lane, epoch, head });
     if (isBehind(cursor)) gateway.reader.want(connection, cursor, 'now');
   }
 }

@@ -2,7 +2,7 @@
 // are answered as ever, since the stream has the message and the session gets it (R1).
 import type { Answer, DeliverDevice, DeliverMany, DeliverTopic, LinkFrame } from '../../protocol/link.ts';
 import { hear } from '../endings/cursor.ts';
-import { hearEarly, laneCursor } from './deliver.ts';
+import { hearEarly, hearLane } from './deliver.ts';
 import type { Gateway } from '../gateway.ts';
 
 type Held = DeliverMany | ((DeliverDevice | DeliverTopic) & { readonly epoch: NonNullable<DeliverDevice['epoch']> });
@@ -41,9 +41,10 @@ function hearDevice(
 ): boolean {
   if (bootId !== gateway.bootId) return false;
   const here = gateway.directory.find(app);
-  const isOpening = here !== null && hearEarly(here, { device, lane, epoch, offset });
-  const connection = here?.devices.get(device);
+  if (here === null) return false;
+  const isOpening = hearEarly(here, { device, lane, epoch, offset });
+  const connection = here.devices.get(device);
   if (connection === undefined || connection.phase === 'opening') return isOpening;
-  hear(laneCursor(connection, lane).stream, epoch, offset);
+  hearLane(connection, { lane, epoch, head: offset });
   return true;
 }

@@ -1,13 +1,14 @@
 // The position check (R1): the last hint of a stream can be lost, and nothing after it would show the gap. Every positionCheckMs the heads
 // of all streams here and the routes of all sessions are compared with the store, in slices, pipelined, jittered. role.ts starts it; it
-// never overlaps itself, and store-return.ts asks for all of it sooner. It is most of what an idle gateway does, so a session is one item and one that is as it was is answered by a 0.
+// never overlaps itself, and store-return.ts asks for all of it sooner. It is most of what an idle gateway does, so a session is one item and
+// one that is as it was is answered by a 0.
 import { LANES } from '../../protocol/streams.ts';
 import type { LaneHead, SessionCheck, SessionState, StreamHead } from '../../store/port.ts';
 import type { Channel } from './channel.ts';
 import type { Connection } from '../connect/connection.ts';
 import { hear, isBehind } from '../endings/cursor.ts';
 import type { Cursor } from '../endings/cursor.ts';
-import { laneCursor } from './deliver.ts';
+import { hearLane } from './deliver.ts';
 import type { Gateway } from '../gateway.ts';
 import { confirmRoute } from '../connect/route-check.ts';
 
@@ -94,11 +95,7 @@ export class PositionCheck {
       for (const cursor of connection.session!.cursors) if (cursor.lane !== null) this.#catchUp(connection, cursor);
       return;
     }
-    for (const { lane, epoch, head } of state.heads) {
-      const cursor = laneCursor(connection, lane);
-      hear(cursor.stream, epoch, head);
-      this.#catchUp(connection, cursor);
-    }
+    for (const head of state.heads) this.#catchUp(connection, hearLane(connection, head));
   }
 
   #compareChannel(channel: Channel, { epoch, head }: StreamHead): void {
