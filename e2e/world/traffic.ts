@@ -26,7 +26,7 @@ export interface TrafficOptions {
 export interface TrafficResult extends Moves {
   /** Durable deliveries, each counted once. */
   readonly delivered: number;
-  /** The longest from acceptance to a client's application, ms. */
+  /** The longest from a push's first try to a client's application, ms. */
   readonly longestMs: number;
 }
 

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { seeded } from '../link/fixtures.ts';
 import type { GatewayName } from '../protocol/ids.ts';
 import { STRATEGIES } from '../protocol/routing.ts';
 import type { Strategy } from '../protocol/routing.ts';
@@ -9,16 +10,6 @@ import type { AssignTable, Candidate, Loads } from './assign.ts';
 const SEED = Number(process.env['SEED'] ?? 20_270_115);
 console.log(`assign.test.ts: SEED=${SEED}`);
 
-/** mulberry32: small, seeded, good enough to draw with. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 function gateways(weights: readonly number[], capacity = 1000): Candidate[] {
   return weights.map((weight, i) => {
     const name = `demo-gateway-${i}` as GatewayName;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { seeded } from '../link/fixtures.ts';
 import { SeqWindow } from './seq-window.ts';
 
 const all = <T>(window: SeqWindow<T>): unknown[] => [...window];
@@ -7,8 +8,15 @@ const all = <T>(window: SeqWindow<T>): unknown[] => [...window];
 test('what was put is taken once, in any order, and walked in the order of its numbers', () => {
   const window = new SeqWindow<string>();
   for (const seq of [1, 2, 5]) window.put(seq, `n${seq}`);
-  assert.deepEqual(all(window), [[1, 'n1'], [2, 'n2'], [5, 'n5']]); // prettier-ignore
-  assert.deepEqual([window.take(2), window.take(2), window.take(3), window.take(9)], ['n2', undefined, undefined, undefined]); // prettier-ignore
+  assert.deepEqual(all(window), [
+    [1, 'n1'],
+    [2, 'n2'],
+    [5, 'n5'],
+  ]);
+  assert.deepEqual(
+    [window.take(2), window.take(2), window.take(3), window.take(9)],
+    ['n2', undefined, undefined, undefined],
+  );
   assert.deepEqual([window.size, window.oldest()], [2, 'n1']);
   assert.equal(window.take(1), 'n1');
   assert.equal(window.oldest(), 'n5');
@@ -36,9 +44,8 @@ test('taking while walking', () => {
 });
 
 test('a random walk agrees with a Map, however far apart the oldest and the newest are', () => {
-  let state = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
-  const seed = state;
-  const random = (): number => (state = (state * 48271) % 2147483647) / 2147483647;
+  const seed = Number(process.env['SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+  const random = seeded(seed);
   const window = new SeqWindow<number>();
   const map = new Map<number, number>();
   let seq = 0;
