@@ -24,13 +24,13 @@ const USAGE = `npm run bench -- <name> [--json] [options]      --help: this
   fanout    live, one topic, 10,000 connections: deliveriesPerCpuSecond of the gateway, lost
             --messages, --batch and --in-flight measure one shape instead of ${FANOUT_SHAPES.map(({ inFlight }) => inFlight).join(', ')} in flight
   unicast   durable through the push API, acked: messagesPerSecond, p50Ms, p99Ms, lost; then \`paced\`, the same at ${UNICAST_PACED.rate} a second
-            --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}  --rate: one shape only
+            --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}  --rate: one shape only  --centrifugo PATH
   push100k  one request for ${PUSH100K_DEFAULTS.recipients.toLocaleString('en')} online devices over ${PUSH100K_DEFAULTS.gateways} gateways: acceptedMs, lastAckMs, lost
-            --recipients  --gateways  --text-bytes ${PUSH100K_DEFAULTS.textBytes}
+            --recipients  --gateways  --text-bytes ${PUSH100K_DEFAULTS.textBytes}  --centrifugo PATH
   topics    ${TOPICS_DEFAULTS.topics} topics, each written once a second, ${TOPICS_DEFAULTS.clients} clients that hear ${TOPICS_DEFAULTS.each} of them each: deliveriesPerSecond, p99Ms, lost
             --each  --class live|durable  --seconds ${TOPICS_DEFAULTS.seconds}  --rate ${TOPICS_DEFAULTS.rate}  --topics  --clients  --gateways 1  --centrifugo PATH
   batch     live messages in batches of ${BATCH_DEFAULTS.batch} as fast as they are taken, each to --hearers ${BATCH_DEFAULTS.hearers} clients: deliveriesPerSecond
-            --hearers  --seconds ${BATCH_DEFAULTS.seconds}
+            --hearers  --seconds ${BATCH_DEFAULTS.seconds}  --centrifugo PATH
   stampede  ${STAMPEDE_DEFAULTS.returning.toLocaleString('en')} clients return at once, ${STAMPEDE_DEFAULTS.backlog} messages waiting for each, while others live on: livePhases, secondsUntilAllHadTheirs
             --clients  --backlog  --gateways  --seconds
   redis     appends and route look-ups, one in flight against pipelined: factor
@@ -62,17 +62,20 @@ const { values, positionals } = read({
   set: { type: 'string', multiple: true, default: [] },
 });
 
+const centrifugo = values.centrifugo ?? null;
+
 type Result = Readonly<Record<string, unknown>>;
 const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
   idle: () => idle(gatewayEnvironment()),
   fanout: () => fanout(fanoutShapes(), gatewayEnvironment()),
-  unicast: () => unicast(unicastShapes(), gatewayEnvironment()),
+  unicast: () => unicast(unicastShapes(), { gateway: gatewayEnvironment(), centrifugo }),
   push100k: () =>
     push100k(
       {
         recipients: number(values.recipients, PUSH100K_DEFAULTS.recipients),
         gateways: number(values.gateways, PUSH100K_DEFAULTS.gateways),
         textBytes: number(values['text-bytes'], PUSH100K_DEFAULTS.textBytes),
+        centrifugo,
       },
       gatewayEnvironment(),
     ),
@@ -86,7 +89,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
         seconds: number(values.seconds, TOPICS_DEFAULTS.seconds),
         rate: number(values.rate, TOPICS_DEFAULTS.rate),
         gateways: number(values.gateways, TOPICS_DEFAULTS.gateways),
-        centrifugo: values.centrifugo ?? null,
+        centrifugo,
       },
       gatewayEnvironment(),
     ),
@@ -96,6 +99,7 @@ const BENCHES: Readonly<Record<string, () => Promise<Result>>> = {
         ...BATCH_DEFAULTS,
         hearers: number(values.hearers, BATCH_DEFAULTS.hearers),
         seconds: number(values.seconds, BATCH_DEFAULTS.seconds),
+        centrifugo,
       },
       gatewayEnvironment(),
     ),

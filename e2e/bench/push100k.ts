@@ -1,17 +1,27 @@
 // A6: one request names 100,000 devices that are online on six gateways: when it is accepted, when the last client has the message and has acked
-// it, and when the API says that all of them did. What never came is counted at the clients.
+// it, and when the API says that all of them did. What never came is counted at the clients. The other side of the comparison is
+// other-server.ts, in the same run.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { startLoad } from './load/load.ts';
 import type { Load, LoadCounts } from './load/load.ts';
-import { cpuBetween, cpuOf, deviceOf, startStage } from './stage.ts';
+import { startOtherServer } from './other-server.ts';
+import { APP_TOPICS, cpuBetween, cpuOf, deviceOf, startStage } from './stage.ts';
 import type { Stage } from './stage.ts';
+import { cpuSeconds } from './usage.ts';
 
 export interface Push100kOptions {
   readonly recipients: number;
   readonly gateways: number;
   readonly textBytes: number;
+  /** Path of a Centrifugo; null: only ours is measured. */
+  readonly centrifugo: string | null;
 }
-export const PUSH100K_DEFAULTS: Push100kOptions = { recipients: 100_000, gateways: 6, textBytes: 100 };
+export const PUSH100K_DEFAULTS: Push100kOptions = {
+  recipients: 100_000,
+  gateways: 6,
+  textBytes: 100,
+  centrifugo: null,
+};
 
 /** Of each generator: handshakes of 100,000 clients and six gateways share the cores. */
 const OPENS_PER_SECOND = 150;
@@ -21,10 +31,14 @@ const IDLE_MS = 10_000;
 const SETTLED_MS = 60_000;
 const POLL_MS = 10;
 
-export async function push100k(
-  options: Push100kOptions,
-  gateway: Readonly<Record<string, string>>,
-): Promise<Readonly<Record<string, unknown>>> {
+type Figures = Readonly<Record<string, unknown>>;
+
+export async function push100k(options: Push100kOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
+  const ours = await measureOurs(options, gateway);
+  return options.centrifugo === null ? ours : { ...ours, centrifugo: await measureOther(options, options.centrifugo) };
+}
+
+async function measureOurs(options: Push100kOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
   const { recipients, gateways } = options;
   // Pings are few in the seconds that count: of 100,000 clients at the default interval they would take a fifth of both cores.
   const settings = { PUSHCLUSTER_HEARTBEAT_INTERVAL_MS: String(HEARTBEAT_SECONDS * 1000), ...gateway };
@@ -39,15 +53,16 @@ export async function push100k(
   const loads: Load[] = [];
   try {
     await startLoads(stage, recipients, loads);
-    await push(stage, loads, Math.min(1000, recipients), options.textBytes);
-    const first = await push(stage, loads, recipients, options.textBytes);
+    await pushOurs(stage, loads, Math.min(1000, recipients), options.textBytes);
+    const first = await pushOurs(stage, loads, recipients, options.textBytes);
     const idle = await whileIdle(stage, loads[0]!);
-    const figures = await push(stage, loads, recipients, options.textBytes);
+    const figures = await pushOurs(stage, loads, recipients, options.textBytes);
     return {
       ...figures,
       idleCpuSecondsInTen: idle,
       firstMessageOfEachDevice: first,
       class: 'durable',
+      acks: 'every message',
       inFlight: 'one request',
       bodyBytes: options.textBytes,
       gateways,
@@ -56,6 +71,48 @@ export async function push100k(
   } finally {
     for (const load of loads) await load.stop();
     await stage.stop();
+  }
+}
+
+/** Nearest to it: as many nodes, a channel for each client with history in a Redis, one broadcast. Nothing is acked. */
+async function measureOther(options: Push100kOptions, path: string): Promise<Figures> {
+  const { recipients, gateways, textBytes } = options;
+  const server = await startOtherServer(path, { channelsEach: 1, durable: true, nodes: gateways });
+  const loads: Load[] = [];
+  try {
+    const share = Math.ceil(recipients / gateways);
+    for (const [i, port] of server.ports.entries()) {
+      const all = Math.min(share, recipients - i * share);
+      loads.push(
+        await startLoad({
+          port,
+          connections: all,
+          opensPerSecond: OPENS_PER_SECOND,
+          tokensFile: '-',
+          topic: { all, each: 1, first: i * share },
+          ack: false,
+          sampleEvery: 1,
+          protocol: 'centrifuge',
+        }),
+      );
+    }
+    for (const [i, load] of loads.entries()) await load.untilLive(Math.min(share, recipients - i * share), 300_000);
+    const channels = Array.from({ length: recipients }, (_, i) => `${APP_TOPICS}${i}`);
+    const cpu = (): Readonly<Record<string, number>> => ({ ...server.cpu(), load: cpuSeconds(loads[0]!.pid) });
+    const send = (): Promise<void> => server.broadcast(channels, aBody(textBytes));
+    const first = await push({ loads, cpu, recipients, send });
+    const figures = await push({ loads, cpu, recipients, send });
+    return {
+      ...figures,
+      cpuOf: 'all nodes, Redis, one of the load generators',
+      firstMessageOfEachChannel: first,
+      class: 'history in Redis',
+      acks: 'none',
+      version: server.version,
+    };
+  } finally {
+    for (const load of loads) await load.stop();
+    await server.stop();
   }
 }
 
@@ -87,41 +144,65 @@ async function startLoads(stage: Stage, recipients: number, loads: Load[]): Prom
   for (const [i, load] of loads.entries()) await load.untilLive(Math.min(share, recipients - i * share), 300_000);
 }
 
-async function push(
-  stage: Stage,
-  loads: readonly Load[],
-  recipients: number,
-  textBytes: number,
-): Promise<Readonly<Record<string, unknown>>> {
-  for (const load of loads) load.reset();
+async function pushOurs(stage: Stage, loads: readonly Load[], recipients: number, textBytes: number): Promise<Figures> {
   const devices = Array.from({ length: recipients }, (_, i) => deviceOf(i));
   const headers = { authorization: `Bearer ${stage.apiKey}`, 'content-type': 'application/json' };
-  const before = cpuOf(stage, loads[0]!);
-  const body = { t: Date.now(), filling: 'x'.repeat(Math.max(0, textBytes - 32)) };
-  const request = JSON.stringify({ target: { devices }, body });
+  let id = '';
+  let requestBytes = 0;
   const startedMs = performance.now();
-  const answer = await fetch(`${stage.router!.url}/v1/messages`, { method: 'POST', headers, body: request });
-  const accepted = (await answer.json()) as { id: string };
-  const acceptedMs = performance.now() - startedMs;
-  if (answer.status !== 202) throw new Error(`expected 202, got ${answer.status} ${JSON.stringify(accepted)}`);
+  const figures = await push({
+    loads,
+    recipients,
+    cpu: () => cpuOf(stage, loads[0]!),
+    async send() {
+      const request = JSON.stringify({ target: { devices }, body: aBody(textBytes) });
+      requestBytes = request.length;
+      const answer = await fetch(`${stage.router!.url}/v1/messages`, { method: 'POST', headers, body: request });
+      const accepted = (await answer.json()) as { id: string };
+      if (answer.status !== 202) throw new Error(`expected 202, got ${answer.status} ${JSON.stringify(accepted)}`);
+      ({ id } = accepted);
+    },
+  });
+  const { settledMs, states } = await untilSettled(stage, id, { recipients, startedMs });
+  return {
+    ...figures,
+    settledMs,
+    states,
+    requestBytes,
+    cpuOf: 'all gateways, the router, Redis, one of the load generators',
+  };
+}
+
+function aBody(bytes: number): { t: number; filling: string } {
+  return { t: Date.now(), filling: 'x'.repeat(Math.max(0, bytes - 32)) };
+}
+
+/** Sends to everyone: accepted when it was answered, then what the clients had, and when. */
+async function push(subject: {
+  readonly loads: readonly Load[];
+  readonly cpu: () => Readonly<Record<string, number>>;
+  readonly recipients: number;
+  readonly send: () => Promise<void>;
+}): Promise<Figures> {
+  const { loads, cpu, recipients, send } = subject;
+  for (const load of loads) load.reset();
+  const before = cpu();
+  const startedMs = performance.now();
+  let acceptedMs = 0;
+  const sending = send().then(() => (acceptedMs = performance.now() - startedMs));
   const { lastMessageMs, lastAckMs } = await untilAcked(loads, recipients, startedMs);
+  await sending;
   const counts = await Promise.all(loads.map((load) => load.report()));
-  const cpu = cpuBetween(before, cpuOf(stage, loads[0]!));
-  const { settledMs, states } = await untilSettled(stage, accepted.id, { recipients, startedMs });
   return {
     recipients,
     acceptedMs: Math.round(acceptedMs),
     lastMessageMs,
     lastAckMs,
-    settledMs,
-    states,
     lost: recipients - sum(counts, 'messages'),
     repeated: sum(counts, 'repeated'),
     p50Ms: Math.max(...counts.map(({ p50Ms }) => p50Ms ?? Number.NaN)),
     p99Ms: Math.max(...counts.map(({ p99Ms }) => p99Ms ?? Number.NaN)),
-    requestBytes: request.length,
-    cpuSeconds: cpu,
-    cpuOf: 'all gateways, the router, Redis, one of the load generators',
+    cpuSeconds: cpuBetween(before, cpu()),
     closed: sum(counts, 'closed'),
   };
 }

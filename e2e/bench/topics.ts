@@ -82,11 +82,11 @@ async function measureOurs(options: TopicsOptions, gateway: Readonly<Record<stri
 }
 
 async function measureOther(options: TopicsOptions, path: string): Promise<Figures> {
-  const server: OtherServer = await startOtherServer(path, options.each);
+  const server: OtherServer = await startOtherServer(path, { channelsEach: options.each });
   let load: Load | null = null;
   try {
     load = await startLoad({
-      port: server.port,
+      port: server.ports,
       connections: options.clients,
       opensPerSecond: 200,
       tokensFile: '-',
@@ -96,10 +96,7 @@ async function measureOther(options: TopicsOptions, path: string): Promise<Figur
       protocol: 'centrifuge',
     });
     await load.untilLive(options.clients, 300_000);
-    const cpu = (): Figures & Record<string, number> => ({
-      server: cpuSeconds(server.pid),
-      load: cpuSeconds(load!.pid),
-    });
+    const cpu = (): Readonly<Record<string, number>> => ({ ...server.cpu(), load: cpuSeconds(load!.pid) });
     const figures = await measure({ options: { ...options, class: 'live' }, load, sender: server.sender, cpu });
     return { ...figures, version: server.version };
   } finally {

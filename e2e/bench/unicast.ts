@@ -1,10 +1,12 @@
 // Durable pushes to single devices through the push API, each acked by its client: messages per second from accepted to acked, latency from the
-// request's building to the client, and what never came.
+// request's building to the client, and what never came. The other side of the comparison is other-server.ts, in the same run.
 import { openBatchSender } from './batches.ts';
+import type { BatchSender } from './batches.ts';
 import { startLoad } from './load/load.ts';
 import type { Load } from './load/load.ts';
-import { deviceOf, startStage } from './stage.ts';
-import type { Stage, StoreKind } from './stage.ts';
+import { startOtherServer } from './other-server.ts';
+import { APP_TOPICS, cpuBetween, cpuOf, deviceOf, startStage } from './stage.ts';
+import type { StoreKind } from './stage.ts';
 import { cpuSeconds } from './usage.ts';
 
 const CONNECTIONS = 1000;
@@ -36,19 +38,34 @@ export const UNICAST_PACED: Pick<UnicastOptions, 'messages' | 'batch' | 'request
   rate: 8000,
 };
 
+export interface UnicastSides {
+  /** Settings of our gateway. */
+  readonly gateway: Readonly<Record<string, string>>;
+  /** Path of a Centrifugo; null: only ours is measured. */
+  readonly centrifugo: string | null;
+}
+
+/** What is measured: ours, or the other side. */
+interface Subject {
+  readonly load: Load;
+  readonly sender: BatchSender;
+  /** Target of the nth message, as JSON. */
+  readonly target: (number: number) => string;
+  readonly cpu: () => Readonly<Record<string, number>>;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
+type Shapes = readonly [UnicastOptions, UnicastOptions?];
+type Figures = Readonly<Record<string, unknown>>;
+
 /** One shape after the other on one stage: the first is the result, `paced` the second where there is one. */
-export async function unicast(
-  shapes: readonly [UnicastOptions, UnicastOptions?],
-  gateway: Readonly<Record<string, string>>,
-): Promise<Readonly<Record<string, unknown>>> {
-  const [options, paced] = shapes;
-  const stage = await startStage({
-    store: options.store,
-    devices: CONNECTIONS,
-    router: true,
-    gateway,
-    rewrites: false,
-  });
+export async function unicast(shapes: Shapes, { gateway, centrifugo }: UnicastSides): Promise<Figures> {
+  const ours = await measureOurs(shapes, gateway);
+  return centrifugo === null ? ours : { ...ours, centrifugo: await measureOther(shapes, centrifugo) };
+}
+
+async function measureOurs(shapes: Shapes, gateway: Readonly<Record<string, string>>): Promise<Figures> {
+  const { store } = shapes[0];
+  const stage = await startStage({ store, devices: CONNECTIONS, router: true, gateway, rewrites: false });
   let load: Load | null = null;
   try {
     load = await startLoad({
@@ -60,34 +77,73 @@ export async function unicast(
       ack: true,
       sampleEvery: 1,
     });
-    await load.untilLive(CONNECTIONS, 60_000);
-    await publish(stage, { ...options, messages: WARM_UP_MESSAGES });
-    await load.untilMessages(WARM_UP_MESSAGES, 5000);
-    load.reset();
-    const result = await measure(stage, load, options);
-    if (paced === undefined) return result;
-    load.reset();
-    return { ...result, paced: await measure(stage, load, paced) };
+    const sender = openBatchSender({
+      url: stage.router!.url,
+      apiKey: stage.apiKey,
+      connections: connectionsOf(shapes),
+    });
+    const target = (number: number): string => `{"device":"${deviceOf(number % CONNECTIONS)}"}`;
+    const cpu = (): Readonly<Record<string, number>> => cpuOf(stage, load!);
+    const settings = { class: 'durable', acks: 'every message', ...stage.settings };
+    return await measureShapes(shapes, { load, sender, target, cpu, settings });
   } finally {
     await load?.stop();
     await stage.stop();
   }
 }
 
-async function measure(stage: Stage, load: Load, options: UnicastOptions): Promise<Readonly<Record<string, unknown>>> {
-  const processes = { gateway: stage.gateway.pid, router: stage.router!.pid, load: load.pid, redis: stage.store?.pid };
-  const cpu = (): Readonly<Record<string, number>> =>
-    Object.fromEntries(
-      Object.entries(processes).flatMap(([name, pid]) => (pid === undefined ? [] : [[name, cpuSeconds(pid)]])),
-    );
+/** Nearest to it: a channel for each client, with history in a Redis. Nothing is acked. */
+async function measureOther(shapes: Shapes, path: string): Promise<Figures> {
+  const server = await startOtherServer(path, { channelsEach: 1, durable: true });
+  let load: Load | null = null;
+  try {
+    load = await startLoad({
+      port: server.ports,
+      connections: CONNECTIONS,
+      opensPerSecond: 1000,
+      tokensFile: '-',
+      topic: { all: CONNECTIONS, each: 1 },
+      ack: false,
+      sampleEvery: 1,
+      protocol: 'centrifuge',
+    });
+    const target = (number: number): string => `{"topic":"${APP_TOPICS}${number % CONNECTIONS}"}`;
+    const cpu = (): Readonly<Record<string, number>> => ({ ...server.cpu(), load: cpuSeconds(load!.pid) });
+    const settings = { class: 'history in Redis', acks: 'none', version: server.version };
+    return await measureShapes(shapes, { load, sender: server.sender, target, cpu, settings });
+  } finally {
+    await load?.stop();
+    await server.stop();
+  }
+}
+
+function connectionsOf(shapes: Shapes): number {
+  return Math.max(...shapes.map((shape) => shape?.requests ?? 0));
+}
+
+async function measureShapes([options, paced]: Shapes, subject: Subject): Promise<Figures> {
+  const { load, sender } = subject;
+  try {
+    await load.untilLive(CONNECTIONS, 60_000);
+    await publish(subject, { ...options, messages: WARM_UP_MESSAGES });
+    await load.untilMessages(WARM_UP_MESSAGES, 5000);
+    const result = await measure(subject, options);
+    return paced === undefined ? result : { ...result, paced: await measure(subject, paced) };
+  } finally {
+    sender.close();
+  }
+}
+
+async function measure(subject: Subject, options: UnicastOptions): Promise<Figures> {
+  const { load, cpu, settings } = subject;
+  load.reset();
   const before = cpu();
   const startedMs = performance.now();
-  await publish(stage, options);
+  await publish(subject, options);
   const acceptedMs = performance.now() - startedMs;
   await load.untilMessages(options.messages, 5000);
   const seconds = (performance.now() - startedMs) / 1000;
   const counts = await load.report();
-  const after = cpu();
   return {
     messagesPerSecond: Math.round(counts.messages / seconds),
     p50Ms: counts.p50Ms,
@@ -99,28 +155,25 @@ async function measure(stage: Stage, load: Load, options: UnicastOptions): Promi
     acks: counts.acks,
     seconds: Number(seconds.toFixed(2)),
     acceptedPerSecond: Math.round((options.messages / acceptedMs) * 1000),
-    cpuSeconds: Object.fromEntries(
-      Object.entries(after).map(([name, value]) => [name, Number((value - before[name]!).toFixed(2))]),
-    ),
-    class: 'durable',
+    cpuSeconds: cpuBetween(before, cpu()),
+    cpuOf: 'each part by itself, user and system',
     bodyBytes: BODY_BYTES,
     batch: options.batch,
     requestsInFlight: options.requests,
     ...(options.rate === null ? { inFlight: options.batch * options.requests } : { offeredPerSecond: options.rate }),
-    settings: stage.settings,
+    ...settings,
   };
 }
 
 /** Resolves when every message has been accepted. */
-async function publish(stage: Stage, options: UnicastOptions): Promise<void> {
-  const sender = openBatchSender({ url: stage.router!.url, apiKey: stage.apiKey, connections: options.requests });
+async function publish({ sender, target }: Subject, options: UnicastOptions): Promise<void> {
   const send = async (first: number, atMs: number): Promise<void> => {
     const count = Math.min(options.batch, options.messages - first);
-    const { refused, problem } = await sender.send(Array.from({ length: count }, (_, i) => aMessage(first + i, atMs)));
+    const messages = Array.from({ length: count }, (_, i) => aMessage(target(first + i), atMs));
+    const { refused, problem } = await sender.send(messages);
     if (refused > 0) throw new Error(`expected every message to be taken, got ${problem}`);
   };
   await (options.rate === null ? inTurn(options, send) : atRate({ ...options, rate: options.rate }, send));
-  sender.close();
 }
 
 type Send = (first: number, atMs: number) => Promise<void>;
@@ -150,8 +203,8 @@ async function atRate({ messages, batch, rate }: UnicastOptions & { rate: number
   await Promise.all(underWay);
 }
 
-function aMessage(number: number, atMs: number): string {
+function aMessage(target: string, atMs: number): string {
   const head = `{"t":${atMs},"filling":"`;
   const body = `${head}${'x'.repeat(BODY_BYTES - head.length - 2)}"}`;
-  return `{"target":{"device":"${deviceOf(number % CONNECTIONS)}"},"body":${body}}`;
+  return `{"target":${target},"body":${body}}`;
 }

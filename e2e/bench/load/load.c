@@ -4,7 +4,7 @@
  *
  *   load <host> <ports> <connections> <opens per second> <tokens file> <topics> <ack: 0|1> <latency: every nth message, 0 none> <protocol> <retry: 0|1>
  *
- * Ports: one, or several with commas between, taken in turn. Topics: `-` none, a name, or `many:N:M`: of the N topics b/0 … b/N-1 each
+ * Ports: one, or several with commas between, taken in turn. Topics: `-` none, a name, or `many:N:M:F`: of the N topics b/F … b/F+N-1 each
  * connection takes M that follow each other, the first ones spread evenly. Protocol: `pushcluster`, or `centrifuge` for the other side of a
  * comparison (its JSON protocol: lines in a frame; no tokens, no acks).
  * Retry: whoever is refused before it was live comes back when the close frame says (retry-after=<ms>), or after a second.
@@ -55,7 +55,7 @@ struct client {
 static struct client *clients;
 static char **tokens;
 static int count, ack_mode, sample_every, epoll_fd, is_centrifuge;
-static int topics_all, topics_each, ports[64], port_count; /* many topics: N and M */
+static int topics_all, topics_each, topics_first, ports[64], port_count; /* many topics: N, M and F */
 static const char *host, *topic;
 static struct sockaddr_in address;
 static char buffer[READ_BYTES];
@@ -155,7 +155,7 @@ static void subscribe_many(struct client *c) {
     int until = from + TOPICS_PER_FRAME < topics_each ? from + TOPICS_PER_FRAME : topics_each;
     if (!is_centrifuge) at += sprintf(text + at, "{\"type\":\"subscribe\",\"id\":%d,\"topics\":[", id++);
     for (int i = from; i < until; i++) {
-      int number = (first_topic(c) + i) % topics_all;
+      int number = topics_first + (first_topic(c) + i) % topics_all;
       if (is_centrifuge) at += sprintf(text + at, "%s{\"id\":%d,\"subscribe\":{\"channel\":\"b/%d\"}}", i > from ? "\n" : "", i + 2, number);
       else at += sprintf(text + at, "%s{\"topic\":\"b/%d\"}", i > from ? "," : "", number);
     }
@@ -192,7 +192,7 @@ static int take_of_many(struct client *c, const char *peek, size_t length, uint6
     c->dirty = malloc(topics_each * sizeof(uint32_t));
   }
   int number = (int)number_after(peek, length, "\"stream\":\"b/", NULL);
-  int place = (number - first_topic(c) + topics_all) % topics_all;
+  int place = (number - topics_first - first_topic(c) + topics_all) % topics_all;
   if (place >= topics_each || offset <= c->offsets[place]) return 0;
   if (c->offsets[place] == c->offsets[topics_each + place]) c->dirty[c->dirty_count++] = place;
   c->offsets[place] = (uint32_t)offset;
@@ -300,7 +300,7 @@ static void ack_many(struct client *c) {
     for (uint32_t i = from; i < c->dirty_count && i < from + TOPICS_PER_FRAME; i++) {
       uint32_t place = c->dirty[i];
       c->offsets[topics_each + place] = c->offsets[place];
-      at += sprintf(text + at, "%s{\"stream\":\"b/%d\",\"offset\":%u}", i > from ? "," : "", (first_topic(c) + (int)place) % topics_all, c->offsets[place]);
+      at += sprintf(text + at, "%s{\"stream\":\"b/%d\",\"offset\":%u}", i > from ? "," : "", topics_first + (first_topic(c) + (int)place) % topics_all, c->offsets[place]);
     }
     at += sprintf(text + at, "]}");
     acks++;
@@ -395,7 +395,7 @@ int main(int argc, char **argv) {
   retrying = atoi(argv[10]);
   double ping_ms = atof(argv[11]) * 1000;
   is_centrifuge = strcmp(argv[9], "centrifuge") == 0;
-  if (sscanf(argv[6], "many:%d:%d", &topics_all, &topics_each) == 2) argv[6] = "-";
+  if (sscanf(argv[6], "many:%d:%d:%d", &topics_all, &topics_each, &topics_first) == 3) argv[6] = "-";
   host = argv[1];
   count = atoi(argv[3]);
   double rate = atof(argv[4]);

@@ -16,8 +16,8 @@ export interface LoadOptions {
   readonly connections: number;
   readonly opensPerSecond: number;
   readonly tokensFile: string;
-  /** What each connection subscribes to; null: nothing; `all` and `each`: so many of the topics b/0 … */
-  readonly topic: string | { readonly all: number; readonly each: number } | null;
+  /** What each connection subscribes to; null: nothing; `all`, `each` and `first`: so many of the topics b/first …, default b/0 … */
+  readonly topic: string | { readonly all: number; readonly each: number; readonly first?: number } | null;
   readonly ack: boolean;
   /** Latency of every nth message of a connection; 0: none. */
   readonly sampleEvery: number;
@@ -79,7 +79,10 @@ const POLL_SELDOM_MS = 10;
 export async function startLoad(options: LoadOptions): Promise<Load> {
   const { port, connections, opensPerSecond, tokensFile, topic, ack, sampleEvery } = options;
   const ports = typeof port === 'number' ? port : port.join(',');
-  const topics = topic !== null && typeof topic === 'object' ? `many:${topic.all}:${topic.each}` : (topic ?? '-');
+  const topics =
+    topic !== null && typeof topic === 'object'
+      ? `many:${topic.all}:${topic.each}:${topic.first ?? 0}`
+      : (topic ?? '-');
   const protocol = options.protocol ?? 'pushcluster';
   const args = [
     '127.0.0.1',
