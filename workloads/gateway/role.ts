@@ -205,7 +205,7 @@ class RunningGateway implements RunningRole {
   }
 
   #startTimers(): void {
-    const { clock, wheel, settings, cursorFlush, peers, pages, commands, shedding } = this.#gateway;
+    const { clock, wheel, settings, cursorFlush, peers, pages, commands, settles, shedding } = this.#gateway;
     const storeReturn = new StoreReturn(this.#gateway, this.#positionCheck);
     this.#timers.push(
       clock.every(TICK_MS, () => {
@@ -214,6 +214,7 @@ class RunningGateway implements RunningRole {
         pages.tick();
         storeReturn.tick(nowMs);
         commands.tick();
+        settles.tick();
         shedding.tick(nowMs);
       }),
       clock.every(HEADROOM_TICK_MS, () => this.#letIn()),

@@ -16,7 +16,14 @@ import type { WalkBody } from './walk-client.ts';
 const STEPS = 200;
 const STREAMS = ['@normal', '@high', '$all', 'news', 'chat.1'] as const;
 type Stream = (typeof STREAMS)[number];
-const SETTINGS = { windowMessagesMax: 8, ackTimeoutMs: 400, positionCheckMs: 1000, cursorFlushMs: 300, leaseMs: 3000 };
+const SETTINGS = {
+  windowMessagesMax: 8,
+  ackTimeoutMs: 400,
+  positionCheckMs: 1000,
+  cursorFlushMs: 300,
+  settlesPerSecond: 5,
+  leaseMs: 3000,
+};
 
 type Random = (below: number) => number;
 function seeded(seed: number): Random {

@@ -68,11 +68,16 @@ export const gatewaySettings = {
     min: 1000,
     max: 86_400_000,
   }),
-  cursorFlushMs: integer('PUSHCLUSTER_CURSOR_FLUSH_MS', 'Topic cursors reach the store this often at most (R5).', {
-    fallback: 5000,
-    min: 50,
-    max: 600_000,
-  }),
+  cursorFlushMs: integer(
+    'PUSHCLUSTER_CURSOR_FLUSH_MS',
+    'Topic cursors reach the store this often at most, and acks of device lanes after this time at the latest (R5).',
+    { fallback: 5000, min: 50, max: 600_000 },
+  ),
+  settlesPerSecond: integer(
+    'PUSHCLUSTER_SETTLES_PER_SECOND',
+    'Acks of this many device lanes a second reach the store at once; others wait, so that one write stands for several acks.',
+    { fallback: 400, min: 0, max: 1_000_000 },
+  ),
   outboxBytesMax: integer(
     'PUSHCLUSTER_OUTBOX_BYTES_MAX',
     'Bytes waiting for one connection before it counts as slow.',

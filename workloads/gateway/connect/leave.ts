@@ -27,6 +27,7 @@ export function leaveGateway(gateway: Gateway, connection: Connection, phaseBefo
   if (here.devices.get(device) === connection) here.devices.delete(device);
   if (phaseBefore === 'live' && !session.superseded && !session.provisional) gateway.presence.note(session, false);
   if (session.superseded) return; // the newer session has the route, and its cursors count
+  gateway.settles.end(connection);
   gateway.cursorFlush.end(session);
   gateway.departures.add({ app, device, generation: session.generation, bootId: gateway.bootId });
 }

@@ -33,6 +33,7 @@ export function writeEntry(
   }
   counts.deliveredDurable++;
   noteSent(cursor, offset, wheel.nowMs);
+  if (encoder.record.satisfiedByAny) cursor.settlesOthers = offset;
   changeUnacked(connection, 1);
   if (cursor.lane !== null) trace(gateway, connection, cursor, encoder);
   if (connection.ackWatch === null || connection.ackWatch.wheelNext === null) watchAcks(connection, 0);
@@ -65,6 +66,7 @@ function writeWithCare(
   gateway.counts.deliveredDurable++;
   if (idOnly) gateway.counts.idOnly++;
   changeUnacked(connection, noteSent(cursor, offset, gateway.wheel.nowMs));
+  if (record.satisfiedByAny) cursor.settlesOthers = offset;
   if (record.attemptsMax !== 0 || record.ackTimeoutMs !== 0)
     Object.assign(noteOf(cursor, offset), { attemptsMax: record.attemptsMax, ackTimeoutMs: record.ackTimeoutMs });
   if (connection.pace !== null) timeWrite(connection.pace, cursor, offset, gateway.wheel.nowMs);

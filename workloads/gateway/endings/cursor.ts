@@ -69,9 +69,13 @@ export class Cursor {
   reading = false;
   /** A lane that the client does not want now: only what it pulls is written, and is followed up like anything else. */
   parked = false;
-  /** Lanes: it waits to be settled in the store (settles.ts). */
-  settling = false;
-  /** Topics: what the store's row has of `acked`. */
+  /** Lanes: what it acked waits for its turn to be settled in the store, or goes with the next call (settle-queue.ts); null: nothing does. */
+  settling: 'waits' | 'due' | null = null;
+  /** Lanes: it has a place among those that wait. */
+  settleQueued = false;
+  /** Lanes: the last entry written whose ack settles it for others; above `saved` the ack does not wait. */
+  settlesOthers = 0;
+  /** What the store has of `acked`. */
   saved = 0;
   /** Topics: the store's row is to be written though nothing moved, since it has none of this epoch. */
   unstored = false;
@@ -145,6 +149,7 @@ export function place(cursor: Cursor, epoch: Epoch, offset: number): void {
   cursor.out = 0;
   cursor.attempts = 0;
   cursor.attemptsSaved = 0;
+  cursor.settlesOthers = 0;
   cursor.detail = null;
 }
 

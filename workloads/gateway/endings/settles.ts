@@ -1,5 +1,5 @@
-// Acks of device lanes on their way to the store: the newest of each lane and single entries acked by id, all of a tick in one call each
-// (R5's counterpart for lanes). While the store is away they are kept, bounded, and go out when it is back; what is lost only repeats a
+// Acks of device lanes on their way to the store: the newest of each lane, when settle-queue.ts says so, and single entries acked by id, all
+// of a tick in one call each. While the store is away they are kept, bounded, and go out when it is back; what is lost only repeats a
 // delivery, and is counted. What an ack satisfies for an account's other devices goes on to satisfied.ts.
 import type { EntrySettle, EntrySettleOutcome, Settle } from '../../store/port.ts';
 import type { MessageId } from '../../protocol/ids.ts';
@@ -7,6 +7,8 @@ import type { Connection } from '../connect/connection.ts';
 import { isBehind } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
 import type { Gateway } from '../gateway.ts';
+import { SettleQueue } from './settle-queue.ts';
+import type { WaitingLane } from './settle-queue.ts';
 import { endEntries, useRoom } from './window.ts';
 
 const SETTLES_PER_CALL = 512;
@@ -15,10 +17,6 @@ export const SETTLES_WAITING_MAX = 100_000;
 const RETRY_MS = 500;
 
 type SettledEntry = Extract<EntrySettleOutcome, { kind: 'settled' }>;
-interface WaitingLane {
-  readonly connection: Connection;
-  readonly cursor: Cursor;
-}
 interface WaitingEntry {
   readonly connection: Connection;
   readonly cursor: Cursor;
@@ -28,26 +26,38 @@ interface WaitingEntry {
 
 export class Settles {
   readonly #gateway: Gateway;
-  #lanes: WaitingLane[] = [];
+  readonly #lanes: SettleQueue;
   #entries: WaitingEntry[] = [];
   #underWay: Promise<boolean> | null = null;
   #armed = false;
 
   constructor(gateway: Gateway) {
     this.#gateway = gateway;
+    const { settlesPerSecond: perSecond, cursorFlushMs: latestMs } = gateway.settings;
+    this.#lanes = new SettleQueue({ perSecond, latestMs, nowMs: gateway.wheel.nowMs });
   }
 
   get waiting(): number {
-    return this.#lanes.length + this.#entries.length;
+    return this.#lanes.waiting + this.#entries.length;
   }
 
   /** `cursor.acked` has moved. */
   note(connection: Connection, cursor: Cursor): void {
     if (connection.session!.superseded) return;
-    if (cursor.settling) return;
-    if (!this.#hasRoom()) return;
-    cursor.settling = true;
-    this.#lanes.push({ connection, cursor });
+    if (cursor.settling === null && !this.#hasRoom()) return;
+    this.#lanes.note(connection, cursor, this.#gateway.wheel.nowMs);
+    this.#arm();
+  }
+
+  /** The session ends: what it acked does not wait any longer. */
+  end(connection: Connection): void {
+    for (const cursor of connection.session!.cursors)
+      if (cursor.settling === 'waits') this.#lanes.hurry(connection, cursor);
+    this.#arm();
+  }
+
+  /** Those whose time has come; role.ts ticks. */
+  tick(): void {
     this.#arm();
   }
 
@@ -72,6 +82,7 @@ export class Settles {
   /** Sends all that waits; resolves when it is done or the store failed. */
   async flush(): Promise<void> {
     while (this.waiting > 0 || this.#underWay !== null) {
+      this.#lanes.hurryAll();
       this.#underWay ??= this.#send();
       if (!(await this.#underWay)) return;
     }
@@ -84,19 +95,22 @@ export class Settles {
   }
 
   #arm(): void {
-    if (this.#armed || this.#underWay !== null) return;
+    if (this.#armed || this.#underWay !== null || !this.#isReady()) return;
     this.#armed = true;
     setImmediate(() => {
       this.#armed = false;
-      if (this.#gateway.state.ended || this.waiting === 0) return;
+      if (this.#gateway.state.ended || !this.#isReady()) return;
       this.#underWay ??= this.#send();
     });
+  }
+
+  #isReady(): boolean {
+    return this.#entries.length > 0 || this.#lanes.isReady(this.#gateway.wheel.nowMs);
   }
 
   async #send(): Promise<boolean> {
     const sent = (await this.#sendEntries()) && (await this.#sendLanes());
     this.#underWay = null;
-    if (this.waiting === 0) return sent;
     if (sent) this.#arm();
     else this.#armLater();
     return sent;
@@ -144,22 +158,22 @@ export class Settles {
   }
 
   async #sendLanes(): Promise<boolean> {
-    if (this.#lanes.length === 0) return true;
-    const batch = this.#lanes.slice(0, SETTLES_PER_CALL);
-    this.#lanes = this.#lanes.slice(SETTLES_PER_CALL);
+    const batch = this.#lanes.take(SETTLES_PER_CALL, this.#gateway.wheel.nowMs);
+    if (batch.length === 0) return true;
     const settles = batch.map((lane) => settleOf(lane));
-    for (const { cursor } of batch) cursor.settling = false;
     try {
       const outcomes = await this.#gateway.store.settle(settles);
       this.#gateway.counts.settles += settles.length;
       outcomes.forEach(({ counted, satisfied }, i) => {
         const { cursor, connection } = batch[i]!;
+        const { epoch, offset } = settles[i]!;
+        if (cursor.epoch === epoch) cursor.saved = Math.max(cursor.saved, offset);
         if (counted) this.#gateway.satisfied.note(connection, cursor.lane!, satisfied);
       });
       return true;
     } catch (error) {
       this.#gateway.log.warn({ settles: batch.length, problem: String(error) }, 'settles not stored, again later');
-      for (const { cursor, connection } of batch) this.note(connection, cursor);
+      for (const { cursor, connection } of batch) if (this.#hasRoom()) this.#lanes.hurry(connection, cursor);
       return false;
     }
   }
