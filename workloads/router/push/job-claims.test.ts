@@ -115,3 +115,28 @@ test('nothing is claimed once it is stopped', async () => {
   await turns();
   assert.deepEqual(asked, []);
 });
+
+test('a poke is heard whenever it comes, also while the claim before it ends', async () => {
+  // Steps of promises after the answer of the first claim; one in which nobody listens would wait for the next poll.
+  for (let steps = 0; steps < 8; steps++) {
+    let asked = 0;
+    const first = Promise.withResolvers<readonly Job[]>();
+    const claims = new JobClaims({
+      most: MOST,
+      together: TOGETHER,
+      claim: () => (++asked === 1 ? first.promise : Promise.resolve([])),
+      onJobs: () => {},
+      onFailure: (error) => assert.fail(String(error)),
+    });
+    claims.poke();
+    const poked = (async () => {
+      await first.promise;
+      for (let i = 0; i < steps; i++) await null;
+      claims.poke();
+    })();
+    first.resolve([]);
+    await poked;
+    await turns();
+    assert.equal(asked, 2, `${steps} steps after the answer`);
+  }
+});

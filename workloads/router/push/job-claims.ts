@@ -19,6 +19,8 @@ export class JobClaims {
   /** Jobs that may be claimed now. */
   #allowed = 0;
   #claiming: Promise<void> | null = null;
+  /** A poke came that no claim has heard yet. */
+  #poked = false;
   /** The last claim got all it asked for: there may be more. */
   #more = false;
   #stopped = false;
@@ -30,6 +32,7 @@ export class JobClaims {
   /** There may be something to run now. */
   poke(): void {
     this.#allowed = this.#options.most;
+    this.#poked = true;
     this.#next();
   }
 
@@ -50,11 +53,15 @@ export class JobClaims {
     if (this.#stopped || this.#claiming !== null) return;
     this.#claiming = this.#claim()
       .catch((error: unknown) => this.#options.onFailure(error))
-      .finally(() => (this.#claiming = null));
+      .finally(() => {
+        this.#claiming = null;
+        if (this.#poked) this.#next(); // it came when the claim had ended, and nobody had been told yet
+      });
   }
 
   async #claim(): Promise<void> {
     for (;;) {
+      this.#poked = false;
       const limit = Math.min(this.#allowed, this.#options.most - this.#running);
       if (limit <= 0) {
         this.#more = true;
