@@ -77,7 +77,8 @@ async function measureOurs(options: Push100kOptions, gateway: Readonly<Record<st
 /** Nearest to it: as many nodes, a channel for each client with history in a Redis, one broadcast. Nothing is acked. */
 async function measureOther(options: Push100kOptions, path: string): Promise<Figures> {
   const { recipients, gateways, textBytes } = options;
-  const server = await startOtherServer(path, { channelsEach: 1, durable: true, nodes: gateways });
+  const pings = { pingSeconds: HEARTBEAT_SECONDS };
+  const server = await startOtherServer(path, { channelsEach: 1, durable: true, nodes: gateways, ...pings });
   const loads: Load[] = [];
   try {
     const share = Math.ceil(recipients / gateways);
@@ -190,14 +191,13 @@ async function push(subject: {
   const startedMs = performance.now();
   let acceptedMs = 0;
   const sending = send().then(() => (acceptedMs = performance.now() - startedMs));
-  const { lastMessageMs, lastAckMs } = await untilAcked(loads, recipients, startedMs);
+  const times = await untilAcked(loads, recipients, startedMs);
   await sending;
   const counts = await Promise.all(loads.map((load) => load.report()));
   return {
     recipients,
     acceptedMs: Math.round(acceptedMs),
-    lastMessageMs,
-    lastAckMs,
+    ...times,
     lost: recipients - sum(counts, 'messages'),
     repeated: sum(counts, 'repeated'),
     p50Ms: Math.max(...counts.map(({ p50Ms }) => p50Ms ?? Number.NaN)),
@@ -207,12 +207,13 @@ async function push(subject: {
   };
 }
 
-/** When the last client had the message, and when the last ack was written. */
+/** When the first and the last client had the message, and when the last ack was written. */
 async function untilAcked(
   loads: readonly Load[],
   recipients: number,
   startedMs: number,
-): Promise<{ lastMessageMs: number; lastAckMs: number }> {
+): Promise<{ firstMessageMs: number; lastMessageMs: number; lastAckMs: number }> {
+  let firstMessageMs = 0;
   let lastMessageMs = 0;
   let lastAckMs = 0;
   let had = { messages: 0, acks: 0 };
@@ -220,11 +221,12 @@ async function untilAcked(
     const counts = await Promise.all(loads.map((load) => load.counts()));
     const now = { messages: sum(counts, 'messages'), acks: sum(counts, 'acks') };
     const nowMs = Math.round(performance.now() - startedMs);
+    if (had.messages === 0 && now.messages > 0) firstMessageMs = nowMs;
     if (now.messages > had.messages) lastMessageMs = nowMs;
     if (now.acks > had.acks) lastAckMs = nowMs;
     had = now;
     if (now.messages >= recipients || nowMs - Math.max(lastMessageMs, lastAckMs) > QUIET_MS)
-      return { lastMessageMs, lastAckMs };
+      return { firstMessageMs, lastMessageMs, lastAckMs };
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
