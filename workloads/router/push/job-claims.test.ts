@@ -131,7 +131,7 @@ test('a poke is heard whenever it comes, also while the claim before it ends', a
     claims.poke();
     const poked = (async () => {
       await first.promise;
-      for (let i = 0; i < steps; i++) await null;
+      for (let i = 0; i < steps; i++) await Promise.resolve();
       claims.poke();
     })();
     first.resolve([]);
