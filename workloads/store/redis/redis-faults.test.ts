@@ -31,12 +31,18 @@ class CuttingProxy {
   readonly #sockets = new Set<Socket>();
   sent = '';
   cutNextReply = false;
+  /** Replies wait for `letGo`. */
+  hold = false;
+  #held: (() => void)[] = [];
 
   constructor(target: number) {
     this.#target = target;
     this.#server = createServer((client) => this.#join(client));
   }
+  readonly #clients = new Set<Socket>();
   #join(client: Socket): void {
+    this.#clients.add(client);
+    client.on('close', () => this.#clients.delete(client));
     const server = connect(this.#target, '127.0.0.1');
     for (const socket of [client, server]) {
       this.#sockets.add(socket);
@@ -51,6 +57,7 @@ class CuttingProxy {
       server.write(chunk);
     });
     server.on('data', (chunk) => {
+      if (this.hold) return void this.#held.push(() => client.write(chunk));
       if (!this.cutNextReply) return void client.write(chunk);
       this.cutNextReply = false;
       client.destroy();
@@ -61,6 +68,17 @@ class CuttingProxy {
       this.#server.listen(0, '127.0.0.1', resolve);
     });
     return (this.#server.address() as AddressInfo).port;
+  }
+  letGo(): void {
+    this.hold = false;
+    for (const write of this.#held.splice(0)) write();
+  }
+  /** Says this to everyone, as if the server had. */
+  say(text: string): void {
+    for (const client of this.#clients) client.write(text);
+  }
+  get connections(): number {
+    return this.#clients.size;
   }
   close(): void {
     this.#server.close();
@@ -220,5 +238,29 @@ describe('redis faults', { skip: redisMissing() ?? false }, () => {
     assert.deepEqual([read!.notRecovered, texts(read!.entries)], [null, ['b', 'c']]);
     await store.close();
     await Promise.all([sentinel.remove(), replica.remove(), master.remove()]);
+  });
+
+  test('a Sentinel that tells of a failover while it is asked for the master: the store finds the master all the same', async () => {
+    const sentinel = await startSentinel(redis);
+    const proxy = new CuttingProxy(sentinel.port);
+    const store = await open(`redis+sentinel://127.0.0.1:${await proxy.listen()}/main`);
+    const until = async (isSo: () => boolean): Promise<void> => {
+      for (let i = 0; !isSo() && i < 300; i++) await wait(10);
+      assert.ok(isSo());
+    };
+    await untilReachable(store);
+    await until(() => proxy.sent.includes('subscribe') && proxy.connections === 1);
+    proxy.hold = true;
+    proxy.sent = '';
+    await redis.command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await until(() => proxy.sent.includes('hello'));
+    const news = 'main 127.0.0.1 1 127.0.0.1 2';
+    proxy.say(`>3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n$${news.length}\r\n${news}\r\n`);
+    await until(() => proxy.connections === 1);
+    proxy.letGo();
+    await untilReachable(store);
+    await store.close();
+    proxy.close();
+    await sentinel.remove();
   });
 });

@@ -52,6 +52,15 @@ export function openSingle(address: Exclude<RedisAddress, { kind: 'cluster' }>, 
     onMoved: refuseMove,
   });
   let closed = false;
+  // ioredis gives up for good when it is told of a failover while it asks the Sentinels for the master. Nobody else would begin again.
+  let ends = 0;
+  redis.on('ready', () => (ends = 0));
+  redis.on('end', () => {
+    if (closed) return;
+    surroundings.clock.after(backoffMs(++ends), () => {
+      if (!closed) redis.connect().catch(() => undefined);
+    });
+  });
   return {
     nodeFor: () => node,
     nodes: () => [node],
