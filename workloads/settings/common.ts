@@ -1,6 +1,7 @@
 // Settings that every role has. The operator writes these into pods (manifests/), so their names are a contract.
 import { busSettings } from './bus.ts';
 import { choice, integer, text } from './setting.ts';
+import { storeSettings } from './store.ts';
 
 export const commonSettings = {
   cluster: text('PUSHCLUSTER_CLUSTER', 'Name of the PushCluster; tokens name it as their issuer.'),
@@ -9,16 +10,7 @@ export const commonSettings = {
     values: ['debug', 'info', 'warn', 'error', 'silent'],
     fallback: 'info',
   }),
-  store: text(
-    'PUSHCLUSTER_STORE',
-    'The store: redis://host:port, redis+cluster://h1:p1,h2:p2, redis+sentinel://h1:p1,h2:p2/master-name, or sqlite:/path/to/file.',
-  ),
-  storePassword: text('PUSHCLUSTER_STORE_PASSWORD', 'Password of the store; empty: none.', ''),
-  storeTimeoutMs: integer(
-    'PUSHCLUSTER_STORE_TIMEOUT_MS',
-    'A command of the store that takes longer has failed, outcome unknown.',
-    { fallback: 2000, min: 50, max: 60_000 },
-  ),
+  ...storeSettings,
   bus: busSettings.bus,
   keysDir: text(
     'PUSHCLUSTER_KEYS_DIR',

@@ -1,20 +1,29 @@
 // Opens the store that a setting names; every role's start calls it once. SQLite files are shared within the process: each open of
 // one path is a handle on the same writer, which goes with the last handle.
 import { openRedisStore } from './redis/redis-store.ts';
+import type { TrustFiles } from './redis/trust.ts';
 import { openSqliteStore } from './sqlite/sqlite-store.ts';
 import type { Store } from './port.ts';
 import { StoreUnavailableError } from './port.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from '../runtime/log.ts';
+import type { storeSettings } from '../settings/store.ts';
+import type { SettingsOf } from '../settings/setting.ts';
+
+type StoreSettings = SettingsOf<typeof storeSettings>;
 
 export interface OpenStoreOptions {
   /**
-   * redis://host:port[/db], redis+cluster://h1:p1,h2:p2, redis+sentinel://h1:p1,h2:p2/master-name, sqlite:/path/to/file or
-   * sqlite::memory:NAME (shared by everyone in this process who names it).
+   * redis://host:port[/db], redis+cluster://h1:p1,h2:p2, redis+sentinel://h1:p1,h2:p2/master-name, each with rediss for TLS,
+   * sqlite:/path/to/file or sqlite::memory:NAME (shared by everyone in this process who names it).
    */
   readonly url: string;
+  /** Empty or left out: the default user. */
+  readonly username?: string;
   /** Empty: none. */
   readonly password: string;
+  /** For rediss…; left out: the public certificates are trusted. */
+  readonly trust?: TrustFiles;
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -27,24 +36,36 @@ export class StoreAddressError extends Error {
 
 /**
  * Opens a store. A Redis that does not answer yet is no error: operations reject until it does, and health() says so.
- * Throws StoreAddressError, StoreFileError (a SQLite file that cannot be used) or StoreRefusedError (wrong password, version).
+ * Throws StoreAddressError, StoreFileError (a SQLite file that cannot be used), StoreTrustError (files of the TLS settings) or
+ * StoreRefusedError (wrong user, password, certificate, version).
  */
 export async function openStore(options: OpenStoreOptions): Promise<Store> {
   const { url } = options;
   if (url.startsWith('sqlite:')) return openShared(url.slice('sqlite:'.length), options);
-  if (/^redis(\+cluster|\+sentinel)?:\/\//.test(url)) return openRedisStore(options);
+  if (/^rediss?(\+cluster|\+sentinel)?:\/\//.test(url)) return openRedisStore(options);
   throw new StoreAddressError(
-    `store: expected redis://…, redis+cluster://…, redis+sentinel://… or sqlite:…, got ${JSON.stringify(scheme(url))}`,
+    `store: expected redis://…, redis+cluster://…, redis+sentinel://…, each with rediss for TLS, or sqlite:…, got ${JSON.stringify(scheme(url))}`,
   );
 }
 
 /** The store that a role's settings name. Rejects as openStore does. */
 export async function openStoreOf(
-  settings: { readonly store: string; readonly storePassword: string; readonly storeTimeoutMs: number },
+  settings: StoreSettings,
   surroundings: Pick<OpenStoreOptions, 'clock' | 'log'>,
 ): Promise<Store> {
-  const { store, storePassword, storeTimeoutMs } = settings;
-  return await openStore({ url: store, password: storePassword, timeoutMs: storeTimeoutMs, ...surroundings });
+  return await openStore({
+    url: settings.store,
+    username: settings.storeUsername,
+    password: settings.storePassword,
+    trust: {
+      caFile: settings.storeCaFile,
+      certificateFile: settings.storeCertificateFile,
+      keyFile: settings.storeKeyFile,
+      serverName: settings.storeServerName,
+    },
+    timeoutMs: settings.storeTimeoutMs,
+    ...surroundings,
+  });
 }
 
 /** Only the scheme: the rest could hold a password. */

@@ -4,6 +4,7 @@ import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { RedisAddress } from './address.ts';
 import type { Item } from './batch.ts';
+import { tlsConnector } from './connectors.ts';
 import { BUCKET_SLOTS, BUCKETS } from './keys.ts';
 import { RedisNode } from './node.ts';
 import { backoffMs, connectionOptions } from './single.ts';
@@ -33,6 +34,7 @@ class RedisCluster implements Topology {
   constructor(address: Extract<RedisAddress, { kind: 'cluster' }>, surroundings: Surroundings) {
     this.#surroundings = surroundings;
     const nodes = address.nodes.map(({ host, port }) => ({ host, port }));
+    const { trust } = surroundings;
     this.#cluster = new Cluster(nodes, {
       clusterRetryStrategy: backoffMs,
       enableOfflineQueue: false,
@@ -41,14 +43,25 @@ class RedisCluster implements Topology {
       scaleReads: 'master',
       maxRedirections: 0,
       slotsRefreshTimeout: surroundings.timeoutMs,
-      redisOptions: connectionOptions(surroundings),
+      redisOptions: {
+        ...connectionOptions(surroundings),
+        ...(trust === null ? {} : { Connector: tlsConnector(trust, (error) => this.#note(error)) }),
+      },
+      // A certificate has the names that we are given, not the addresses behind them.
+      ...(trust === null ? {} : { dnsLookup: (host, done) => done(null, host) }),
     });
-    this.#cluster.on('error', (error: Error) => (this.#lastError = error));
-    this.#cluster.on('node error', (error: Error) => (this.#lastError = error));
+    this.#cluster.on('error', (error: Error) => this.#note(error));
+    this.#cluster.on('node error', (error: Error) => this.#note(error));
     this.#cluster.on('-node', (redis: Redis) => this.#forget(redis));
     this.#cluster.on('refresh', () => this.#adopt());
     this.#cluster.on('ready', () => this.#adopt());
     this.#cluster.on('close', () => this.#adopt());
+  }
+
+  /** That all nodes failed, or that a connection is closed, is what follows from an error, and takes no error's place. */
+  #note(error: Error): void {
+    const isVague = /^(Failed to refresh slots cache|Connection is closed|None of startup nodes)/.test(error.message);
+    if (!isVague || this.#lastError === null) this.#lastError = error;
   }
 
   /** Takes note of the masters after the slots were read. */

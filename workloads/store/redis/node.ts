@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { answerCall, Batch } from './batch.ts';
 import type { Call, Item } from './batch.ts';
+import { explainProblem } from './connect-problem.ts';
 import { EncodedCommand } from './encode.ts';
 import type { CallHead } from './encode.ts';
 import { learnNode, relearnLife, StoreRefusedError } from './learn.ts';
@@ -234,7 +235,8 @@ export class RedisNode {
     for (const waiting of this.#waiting.splice(0)) waiting();
   }
 
-  #note(error: Error): void {
+  #note(said: Error): void {
+    const error = explainProblem(said, this.name);
     if (this.#lastError?.message !== error.message)
       this.#options.log.warn({ node: this.name, error: error.message }, 'store node error');
     this.#lastError = error;

@@ -1,7 +1,8 @@
 // The store in Redis: single, Sentinel or Cluster. Every operation is a batch of script calls (scripts/) that leave in one write
 // for each node at the end of the tick. Opened by ../open.ts; keys.ts says where things are, node.ts how they get there.
-import { parseRedisAddress } from './address.ts';
+import { parseRedisAddress, RedisAddressError } from './address.ts';
 import { openCluster } from './cluster.ts';
+import { MISFIT } from './connect-problem.ts';
 import { letterScripts, RedisDeadLetters } from './dead-letters.ts';
 import * as devices from './devices.ts';
 import { groupScripts, RedisGroups } from './groups.ts';
@@ -17,6 +18,8 @@ import { RedisStreams, streamScripts } from './streams.ts';
 import * as subscriptions from './subscriptions.ts';
 import { sweepExpired, sweepScripts } from './sweep.ts';
 import type { Topology } from './topology.ts';
+import { PUBLIC_TRUST, settingsInVain, Trust } from './trust.ts';
+import type { TrustFiles } from './trust.ts';
 import {
   assertAppends,
   assertChunks,
@@ -34,8 +37,12 @@ import type { Log } from '../../runtime/log.ts';
 
 export interface RedisOptions {
   readonly url: string;
+  /** An ACL user; empty or left out: the default user. */
+  readonly username?: string;
   /** Empty: none. */
   readonly password: string;
+  /** Of an address rediss…; left out: the public certificates are trusted. */
+  readonly trust?: TrustFiles;
   readonly timeoutMs: number;
   readonly clock: Clock;
   readonly log: Log;
@@ -48,11 +55,17 @@ export interface RedisOptions {
 
 /**
  * Connects, and waits for the first answer up to `timeoutMs`; a Redis that is not there yet is no error.
- * Throws RedisAddressError, or StoreRefusedError when it answers and cannot be used (wrong password, older than 7,
- * with the data of another version).
+ * Throws RedisAddressError, StoreTrustError (files of the TLS settings), or StoreRefusedError when it answers and cannot be used
+ * (wrong user or password, a certificate that is not trusted or of another name, older than 7, with the data of another version).
  */
 export async function openRedisStore(options: RedisOptions): Promise<port.Store> {
   const address = parseRedisAddress(options.url);
+  const { username = '', trust: files = PUBLIC_TRUST } = options;
+  if (username !== '' && options.password === '')
+    throw new RedisAddressError('store: PUSHCLUSTER_STORE_USERNAME: expected PUSHCLUSTER_STORE_PASSWORD beside it');
+  if (!address.tls && settingsInVain(files).length > 0)
+    throw new RedisAddressError(`store: ${settingsInVain(files).join(', ')}: expected an address rediss…:// beside it`);
+  const trust = address.tls ? new Trust(files, options.log) : null;
   const limits = { ...STORE_LIMITS, ...options.limits };
   const bounded = boundedScripts(limits);
   const scripts = [
@@ -68,11 +81,11 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
   const { password, timeoutMs, clock, log } = options;
   const itemsMax = options.itemsMax ?? 200_000;
   const bytesMax = options.bytesMax ?? 256 * 1024 * 1024;
-  const surroundings = { password, timeoutMs, itemsMax, bytesMax, clock, log, scripts };
+  const surroundings = { username, password, trust, timeoutMs, itemsMax, bytesMax, clock, log, scripts };
   const topology = address.kind === 'cluster' ? openCluster(address, surroundings) : openSingle(address, surroundings);
   await topology.settled(timeoutMs);
   const trouble = topology.trouble();
-  if (trouble !== null && /WRONGPASS|NOAUTH|NOPERM|expected Redis 7|expected an empty Redis/.test(trouble)) {
+  if (trouble !== null && REFUSAL.test(trouble)) {
     topology.close();
     throw new StoreRefusedError(`store: ${trouble}`);
   }
@@ -80,6 +93,9 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
   for (const warning of (await store.health()).warnings) log.warn({ warning }, 'store is not as it should be');
   return store;
 }
+
+/** Troubles that waiting does not mend. */
+const REFUSAL = new RegExp(`WRONGPASS|NOAUTH|NOPERM|expected Redis 7|expected an empty Redis|${MISFIT}`);
 
 /** Scripts that have the limits in their text. */
 function boundedScripts(limits: StoreLimits) {

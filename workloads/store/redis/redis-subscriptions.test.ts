@@ -53,7 +53,9 @@ function cutShort(kind: 'single' | 'cluster'): void {
       servers = await (kind === 'cluster' ? startCluster() : startSingle());
       const address = parseRedisAddress(servers.url);
       const surroundings = {
+        username: '',
         password: '',
+        trust: null,
         timeoutMs: 2000,
         itemsMax: 1000,
         bytesMax: 1e6,

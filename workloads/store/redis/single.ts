@@ -1,13 +1,20 @@
 // One Redis: at an address, or the master that Sentinels name. Reconnects by itself, with backoff; never re-sends.
 import { Redis } from 'ioredis';
 import type { RedisAddress } from './address.ts';
+import { tlsConnector, tlsSentinelConnector } from './connectors.ts';
 import { RedisNode } from './node.ts';
 import type { NodeOptions } from './node.ts';
 import type { Topology } from './topology.ts';
+import type { Trust } from './trust.ts';
 import { StoreUnavailableError } from '../port.ts';
 
 export type Surroundings = Pick<NodeOptions, 'scripts' | 'timeoutMs' | 'itemsMax' | 'bytesMax' | 'clock' | 'log'> & {
+  /** Empty: the default user. */
+  readonly username: string;
+  /** Empty: none. */
   readonly password: string;
+  /** Null: plain TCP. */
+  readonly trust: Trust | null;
 };
 
 /** Options of every connection: what ioredis would do on its own (queue, re-send, retry) is off (R2). */
@@ -19,7 +26,10 @@ export function connectionOptions(surroundings: Surroundings) {
     autoResubscribe: false,
     connectTimeout: surroundings.timeoutMs,
     disableClientInfo: true,
+    ...(surroundings.username === '' ? {} : { username: surroundings.username }),
     ...(surroundings.password === '' ? {} : { password: surroundings.password }),
+    // The connector asks for the trust of the hour; this one says that it is TLS.
+    ...(surroundings.trust === null ? {} : { tls: surroundings.trust.options() }),
   };
 }
 
@@ -32,11 +42,25 @@ export function backoffMs(times: number): number {
 /** Starts connecting. */
 export function openSingle(address: Exclude<RedisAddress, { kind: 'cluster' }>, surroundings: Surroundings): Topology {
   const common = { ...connectionOptions(surroundings), retryStrategy: backoffMs };
+  const { trust } = surroundings;
   const redis =
     address.kind === 'single'
-      ? new Redis({ ...common, host: address.node.host, port: address.node.port, db: address.db })
+      ? new Redis({
+          ...common,
+          ...(trust === null ? {} : { Connector: tlsConnector(trust, () => undefined) }),
+          host: address.node.host,
+          port: address.node.port,
+          db: address.db,
+        })
       : new Redis({
           ...common,
+          ...(trust === null
+            ? {}
+            : {
+                Connector: tlsSentinelConnector(trust),
+                enableTLSForSentinelMode: true,
+                sentinelTLS: trust.options(),
+              }),
           sentinels: address.sentinels.map(({ host, port }) => ({ host, port })),
           name: address.master,
           sentinelRetryStrategy: backoffMs,
@@ -77,5 +101,7 @@ export function openSingle(address: Exclude<RedisAddress, { kind: 'cluster' }>, 
 /** MOVED comes from a Cluster only. */
 const refuseMove: NodeOptions['onMoved'] = (items) => {
   for (const item of items)
-    item.trip.fail(new StoreUnavailableError('the store is a Cluster: expected an address redis+cluster://…'));
+    item.trip.fail(
+      new StoreUnavailableError('the store is a Cluster: expected an address redis+cluster://… or rediss+cluster://…'),
+    );
 };

@@ -1,11 +1,13 @@
-// Starts real Redis processes for the tests here: single, with or without persistence, a Cluster of three, a Sentinel. Ports are
+// Starts real Redis processes for the tests here: single, with or without persistence, a Cluster of three, a Sentinel, each plain or
+// with nothing but TLS. Ports are
 // free ones on 127.0.0.1, data in a temporary folder; every process is killed by its pid, and dies with the test at the latest.
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
+import type { RedisOptions } from 'ioredis';
 import { freePort } from '../../runtime/free-port.ts';
 
 /** Why tests with a real Redis are skipped; null: they can run. */
@@ -14,15 +16,46 @@ export function redisMissing(): string | null {
   return found ? null : 'redis-server is not installed; get it with: npm run setup';
 }
 
+/** Files of PEM; `ca` signs everyone's certificates. */
+export interface ServerTls {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** Where a server listens, and how servers speak with each other, as its settings have it. */
+function listening(port: number, tls: ServerTls | null): readonly (readonly [string, string])[] {
+  if (tls === null) return [['port', `${port}`]];
+  return [
+    ['port', '0'],
+    ['tls-port', `${port}`],
+    ['tls-ca-cert-file', tls.ca],
+    ['tls-cert-file', tls.cert],
+    ['tls-key-file', tls.key],
+    ['tls-auth-clients', 'no'],
+    ['tls-replication', 'yes'],
+    ['tls-cluster', 'yes'],
+  ];
+}
+
+/** How the tests' own connections reach it: under whatever name its certificate has. */
+function ownTls(tls: ServerTls | null): Pick<RedisOptions, 'tls'> {
+  if (tls === null) return {};
+  const [ca, cert, key] = [tls.ca, tls.cert, tls.key].map((path) => readFileSync(path));
+  return { tls: { ca, cert, key, checkServerIdentity: () => undefined } };
+}
+
 /** One redis-server that can be killed and started again on its data. */
 export class TestRedis {
   readonly port: number;
   readonly dir: string;
   readonly #args: readonly string[];
+  readonly #tls: ServerTls | null;
   #child: ChildProcess | null = null;
 
-  private constructor(port: number, args: readonly string[]) {
+  private constructor(port: number, args: readonly string[], tls: ServerTls | null) {
     this.port = port;
+    this.#tls = tls;
     this.dir = mkdtempSync(join(tmpdir(), 'pushcluster-redis-'));
     this.#args = args;
     process.once('exit', this.#killNow);
@@ -31,23 +64,25 @@ export class TestRedis {
     this.#child?.kill('SIGKILL');
   };
 
-  static async start(args: readonly string[] = [], port?: number): Promise<TestRedis> {
-    const redis = new TestRedis(port ?? (await freePort()), args);
+  static async start(args: readonly string[] = [], port?: number, tls: ServerTls | null = null): Promise<TestRedis> {
+    const redis = new TestRedis(port ?? (await freePort()), args, tls);
     await redis.start();
     return redis;
   }
 
   get url(): string {
-    return `redis://127.0.0.1:${this.port}`;
+    return `${this.#tls === null ? 'redis' : 'rediss'}://127.0.0.1:${this.port}`;
   }
 
   /** Resolves when it answers. */
   async start(): Promise<void> {
-    const own = ['--port', `${this.port}`, '--bind', '127.0.0.1', '--dir', this.dir, '--save', '', '--logfile', 'log'];
+    const listen = listening(this.port, this.#tls).flatMap(([name, value]) => [`--${name}`, value]);
+    const own = [...listen, '--bind', '127.0.0.1', '--dir', this.dir, '--save', '', '--logfile', 'log'];
     this.#child = spawn('redis-server', [...own, ...this.#args], { stdio: 'ignore' });
     const client = new Redis({
       host: '127.0.0.1',
       port: this.port,
+      ...ownTls(this.#tls),
       retryStrategy: () => 20,
       maxRetriesPerRequest: 500,
       lazyConnect: true,
@@ -75,7 +110,7 @@ export class TestRedis {
 
   /** Runs one command on a connection of its own. */
   async command(name: string, ...args: string[]): Promise<unknown> {
-    const client = new Redis({ host: '127.0.0.1', port: this.port, lazyConnect: true });
+    const client = new Redis({ host: '127.0.0.1', port: this.port, ...ownTls(this.#tls), lazyConnect: true });
     try {
       return await client.call(name, ...args);
     } finally {
@@ -101,32 +136,32 @@ async function untilCluster(master: TestRedis): Promise<void> {
   }
 }
 
-/** A Cluster of three masters. */
-export async function startCluster(): Promise<{ url: string; masters: readonly TestRedis[]; remove(): Promise<void> }> {
+/** A Cluster of three masters. @param args more arguments of each */
+export async function startCluster(
+  tls: ServerTls | null = null,
+  args: readonly string[] = [],
+): Promise<{ url: string; masters: readonly TestRedis[]; remove(): Promise<void> }> {
   const masters: TestRedis[] = [];
   for (let i = 0; i < 3; i++) {
     const bus = `${await freePort()}`;
     masters.push(
-      await TestRedis.start([
-        ...VOLATILE,
-        '--cluster-enabled',
-        'yes',
-        '--cluster-node-timeout',
-        '2000',
-        '--cluster-port',
-        bus,
-      ]),
+      await TestRedis.start(
+        [...VOLATILE, '--cluster-enabled', 'yes', '--cluster-node-timeout', '2000', '--cluster-port', bus, ...args],
+        undefined,
+        tls,
+      ),
     );
   }
   const addresses = masters.map(({ port }) => `127.0.0.1:${port}`);
-  const created = spawnSync('redis-cli', ['--cluster', 'create', ...addresses, '--cluster-yes'], {
+  const secure = tls === null ? [] : ['--tls', '--cacert', tls.ca];
+  const created = spawnSync('redis-cli', [...secure, '--cluster', 'create', ...addresses, '--cluster-yes'], {
     encoding: 'utf8',
     timeout: 30_000,
   });
   if (created.status !== 0) throw new Error(`redis-cli --cluster create: ${created.stdout}${created.stderr}`);
   for (const master of masters) await untilCluster(master);
   return {
-    url: `redis+cluster://${addresses.join(',')}`,
+    url: `${tls === null ? 'redis' : 'rediss'}+cluster://${addresses.join(',')}`,
     masters,
     remove: async () => {
       await Promise.all(masters.map((redis) => redis.remove()));
@@ -134,15 +169,16 @@ export async function startCluster(): Promise<{ url: string; masters: readonly T
   };
 }
 
-/** A Sentinel that watches one master under the name `main`. */
+/** A Sentinel that watches one master under the name `main`. `replicas`: how many it has heard of and from. */
 export async function startSentinel(
   master: TestRedis,
-): Promise<{ url: string; port: number; remove(): Promise<void> }> {
+  tls: ServerTls | null = null,
+): Promise<{ url: string; port: number; replicas(): Promise<number>; remove(): Promise<void> }> {
   const port = await freePort();
   const dir = mkdtempSync(join(tmpdir(), 'pushcluster-sentinel-'));
   const config = join(dir, 'sentinel.conf');
   const lines = [
-    `port ${port}`,
+    ...listening(port, tls).map((setting) => setting.join(' ')),
     'bind 127.0.0.1',
     `dir ${dir}`,
     `sentinel monitor main 127.0.0.1 ${master.port} 1`,
@@ -154,8 +190,19 @@ export async function startSentinel(
   const killNow = (): void => void child.kill('SIGKILL');
   process.once('exit', killNow);
   return {
-    url: `redis+sentinel://127.0.0.1:${port}/main`,
+    url: `${tls === null ? 'redis' : 'rediss'}+sentinel://127.0.0.1:${port}/main`,
     port,
+    replicas: async () => {
+      const client = new Redis({ host: '127.0.0.1', port, ...ownTls(tls), lazyConnect: true });
+      try {
+        const rows = (await client.call('SENTINEL', 'REPLICAS', 'main')) as readonly (readonly string[])[];
+        const isGood = (row: readonly string[]): boolean =>
+          row[row.indexOf('flags') + 1] === 'slave' && Number(row[row.indexOf('info-refresh') + 1]) < 60_000;
+        return rows.filter(isGood).length;
+      } finally {
+        client.disconnect();
+      }
+    },
     remove: async () => {
       const gone = new Promise((resolve) => child.once('close', resolve));
       killNow();
