@@ -98,7 +98,7 @@ describe('crds', () => {
       {
         image: 'x',
         autoscaling: { scaleIn: {}, scaleOut: {} },
-        store: { redis: { addresses: ['a:1'], secretRef: { name: 's' } } },
+        store: { redis: { addresses: ['a:1'], secretRef: { name: 's' }, tls: true, caSecretRef: { name: 'c' } } },
       },
     ])
       assert.deepEqual(parseCluster({ ...base, spec: withDefaults(spec, schema) }), parseCluster({ ...base, spec }));

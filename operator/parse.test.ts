@@ -4,6 +4,7 @@ import { aPushApp, aPushCluster } from './fixtures.ts';
 import { parseDurationMs } from './field-reader.ts';
 import { clusterOfApp, parseApp } from './parse-app.ts';
 import { parseCluster } from './parse.ts';
+import type { StoreSpec } from './spec.ts';
 
 function problemsOf(spec: Readonly<Record<string, unknown>>, metadata: object = {}): readonly string[] {
   const parsed = parseCluster(aPushCluster(spec, metadata));
@@ -83,6 +84,40 @@ describe('parseCluster', () => {
       { store: { redis: { addresses: ['a:1'], secretRef: {} } } },
       /secretRef\.name: is required/,
     ],
+    [
+      'a user of the store without a password',
+      { store: { redis: { addresses: ['a:1'], username: 'push' } } },
+      /^spec\.store\.redis\.secretRef: is required with username$/,
+    ],
+    [
+      'a user name with a space',
+      { store: { redis: { addresses: ['a:1'], username: 'a b', secretRef: { name: 's' } } } },
+      /username: expected a user name/,
+    ],
+    ...(['caSecretRef', 'clientSecretRef', 'serverName'] as const).map(
+      (field) =>
+        [
+          `${field} of a store without TLS`,
+          { store: { redis: { addresses: ['a:1'], [field]: field === 'serverName' ? 'redis' : { name: 's' } } } },
+          new RegExp(`^spec\\.store\\.redis\\.${field}: expected tls: true beside it`),
+        ] as const,
+    ),
+    [
+      'a caSecretRef without a name',
+      { store: { redis: { addresses: ['a:1'], tls: true, caSecretRef: { key: 'k' } } } },
+      /caSecretRef\.name: is required/,
+    ],
+    [
+      'a clientSecretRef without a name',
+      { store: { redis: { addresses: ['a:1'], tls: true, clientSecretRef: {} } } },
+      /clientSecretRef\.name: is required/,
+    ],
+    [
+      'a serverName with a port',
+      { store: { redis: { addresses: ['a:1'], tls: true, serverName: 'redis:6379' } } },
+      /serverName: expected a host name/,
+    ],
+    ['tls of a store that is no flag', { store: { redis: { addresses: ['a:1'], tls: 'yes' } } }, /tls: expected true/],
     ['one address for all gateways', { gateway: { exposure: { addressTemplate: 'wss://push/' } } }, /use \{name\}/],
     ['an address of another kind', { gateway: { exposure: { addressTemplate: 'ftp://{name}/' } } }, /a URL like/],
     [
@@ -110,6 +145,35 @@ describe('parseCluster', () => {
     ['a podTemplate of 64 KiB', { router: { podTemplate: { a: 'x'.repeat(65_528) } } }],
     ['Sentinels', { store: { redis: { mode: 'sentinel', addresses: ['a:1', 'b:2'], masterName: 'm' } } }],
   ];
+  it('reads who we are at the store and whom we trust; without TLS nothing of it', () => {
+    const storeOf = (redis: object): StoreSpec | null => {
+      const parsed = parseCluster(aPushCluster({ store: { redis: { addresses: ['a:1'], ...redis } } }));
+      return parsed.kind === 'valid' ? parsed.value.spec.store : null;
+    };
+    const plain = { mode: 'single', addresses: ['a:1'], masterName: null, username: null, secretRef: null, tls: false };
+    const none = { caSecretRef: null, clientSecretRef: null, serverName: null };
+    assert.deepEqual(storeOf({}), { ...plain, ...none });
+    assert.deepEqual(
+      storeOf({
+        username: 'push',
+        secretRef: { name: 'redis' },
+        tls: true,
+        caSecretRef: { name: 'redis-ca' },
+        clientSecretRef: { name: 'redis-client' },
+        serverName: 'redis.example',
+      }),
+      {
+        ...plain,
+        username: 'push',
+        secretRef: { name: 'redis', key: 'password' },
+        tls: true,
+        caSecretRef: { name: 'redis-ca', key: 'ca.crt' },
+        clientSecretRef: { name: 'redis-client' },
+        serverName: 'redis.example',
+      },
+    );
+  });
+
   for (const [what, spec] of taken) it(`takes ${what}`, () => assert.deepEqual(problemsOf(spec), []));
 
   it('names every problem at once', () => {

@@ -21,6 +21,7 @@ export type Parsed<T> =
   | { readonly kind: 'refused'; readonly problems: readonly string[] };
 
 const HOST_PORT = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?:[0-9]{1,5}$/;
+const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9.-]{0,250}[A-Za-z0-9])?$/;
 const OBJECT_NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 /** Leaves room for `-gateway-12345` and the revision hash within the 63 characters of a label. */
 const CLUSTER_NAME = /^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$/;
@@ -245,7 +246,27 @@ function parseStore(redis: FieldReader): StoreSpec {
   if (mode === 'single' && addresses.length > 1)
     redis.refuse('addresses', 'expected one address with mode single; for several set mode to sentinel or cluster');
   if (mode === 'sentinel' && masterName === null) redis.refuse('masterName', 'is required with mode sentinel');
-  return { mode, addresses, masterName, secretRef: parseSecretKey(redis, 'secretRef', 'password') };
+  const username = redis.text('username', { form: /^\S{1,128}$/, expected: 'a user name' });
+  const secretRef = parseSecretKey(redis, 'secretRef', 'password');
+  if (username !== null && secretRef === null) redis.refuse('secretRef', 'is required with username');
+  return { mode, addresses, masterName, username, secretRef, ...parseStoreTls(redis) };
+}
+
+const STORE_TLS_FIELDS = ['caSecretRef', 'clientSecretRef', 'serverName'] as const;
+
+function parseStoreTls(redis: FieldReader): Pick<StoreSpec, 'tls' | (typeof STORE_TLS_FIELDS)[number]> {
+  const tls = redis.flag('tls', false);
+  for (const field of STORE_TLS_FIELDS)
+    if (!tls && redis.has(field)) redis.refuse(field, 'expected tls: true beside it, or neither');
+  const client = redis.object('clientSecretRef');
+  const name = client.text('name', { form: OBJECT_NAME, expected: "a Secret's name" });
+  if (redis.has('clientSecretRef') && name === null) client.refuse('name', 'is required');
+  return {
+    tls,
+    caSecretRef: parseSecretKey(redis, 'caSecretRef', 'ca.crt'),
+    clientSecretRef: name === null ? null : { name },
+    serverName: redis.text('serverName', { form: HOST_NAME, expected: 'a host name' }),
+  };
 }
 
 function parseAutoscaling(reader: FieldReader): AutoscalingSpec {

@@ -86,8 +86,18 @@ export interface StoreSpec {
   readonly mode: 'single' | 'sentinel' | 'cluster';
   readonly addresses: readonly string[];
   readonly masterName: string | null;
+  /** An ACL user; null: the default one. */
+  readonly username: string | null;
   /** Secret and key of the password; null: none. */
   readonly secretRef: SecretKey | null;
+  /** To Sentinels and to nodes that are learned of, too. */
+  readonly tls: boolean;
+  /** Secret and key of the certificates that sign the servers'; null: the public ones. */
+  readonly caSecretRef: SecretKey | null;
+  /** Secret of a certificate and its key, shown to servers that ask for one; null: none. */
+  readonly clientSecretRef: { readonly name: string } | null;
+  /** Name that the servers' certificates have; null: the host that each is reached at. */
+  readonly serverName: string | null;
 }
 
 export interface AutoscalingSpec {

@@ -25,7 +25,7 @@ import { registryDeployment } from './registry.ts';
 import { roleAddress, roleService } from './role-deployment.ts';
 import { routerDeployment } from './router.ts';
 import { upstreamDeployment } from './upstream.ts';
-import { storeUrl } from './store-address.ts';
+import { storeUrl } from './store-env.ts';
 import { evaluationStore } from './store.ts';
 
 interface Container {
@@ -36,10 +36,12 @@ interface Container {
   readonly env: readonly { readonly name: string; readonly value?: string; readonly valueFrom?: unknown }[];
   readonly ports: readonly { readonly name: string; readonly containerPort: number }[];
   readonly securityContext: unknown;
+  readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string; readonly readOnly?: boolean }[];
 }
 interface PodSpec {
   readonly containers: readonly Container[];
   readonly volumes: readonly {
+    readonly name: string;
     readonly projected?: {
       readonly sources: readonly { readonly secret: { readonly items: readonly { readonly key: string }[] } }[];
     };
@@ -62,6 +64,16 @@ const specOf = (object: KubeObject): Workload => object['spec'] as Workload;
 const podOf = (object: KubeObject): PodSpec => specOf(object).template.spec;
 const mainOf = (object: KubeObject): Container => podOf(object).containers[0]!;
 const cluster = aCluster();
+/** A store with all that one may be given. */
+const secured = {
+  addresses: ['redis:6380'],
+  username: 'push',
+  secretRef: { name: 'redis' },
+  tls: true,
+  caSecretRef: { name: 'redis-ca', key: 'root.pem' },
+  clientSecretRef: { name: 'redis-client' },
+  serverName: 'redis.example',
+};
 const REPOSITORY = join(import.meta.dirname, '..', '..');
 const roles: readonly (readonly [string, (c: Cluster) => KubeObject])[] = [
   ['gateway', (c) => gatewaySet(c, 2)],
@@ -155,7 +167,8 @@ describe('pods of every role', () => {
       upstream: upstreamSettings,
     };
     const limited = { resources: { limits: { memory: '1Mi' } } };
-    const small = aCluster({ gateway: limited, router: limited, upstream: limited });
+    const store = { redis: secured };
+    const small = aCluster({ store, gateway: limited, router: limited, upstream: limited });
     for (const [role, build] of roles) {
       const env: Record<string, string> = {};
       for (const row of mainOf(build(small)).env) env[row.name] = row.value ?? 'from-elsewhere';
@@ -336,6 +349,9 @@ describe('the rest', () => {
     [{ addresses: ['r:6379'] }, 'redis://r:6379'],
     [{ mode: 'cluster', addresses: ['a:1', 'b:2'] }, 'redis+cluster://a:1,b:2'],
     [{ mode: 'sentinel', addresses: ['a:1', 'b:2'], masterName: 'm' }, 'redis+sentinel://a:1,b:2/m'],
+    [{ addresses: ['r:6379'], tls: true }, 'rediss://r:6379'],
+    [{ mode: 'cluster', addresses: ['a:1', 'b:2'], tls: true }, 'rediss+cluster://a:1,b:2'],
+    [{ mode: 'sentinel', addresses: ['a:1'], masterName: 'm', tls: true }, 'rediss+sentinel://a:1/m'],
   ];
   for (const [redis, url] of stores)
     it(`the store is named ${url}`, () => assert.equal(storeUrl(aCluster({ store: { redis } })), url));
@@ -348,6 +364,56 @@ describe('the rest', () => {
       )?.valueFrom;
     assert.deepEqual(passwordOf({ secretRef: { name: 's', key: 'k' } }), { secretKeyRef: { name: 's', key: 'k' } });
     assert.equal(passwordOf({}), undefined);
+  });
+
+  for (const [role, build] of roles)
+    it(`${role}: has the user, and the certificates of the store as files that only it may read`, () => {
+      const set = build(aCluster({ store: { redis: secured } }));
+      const env = Object.fromEntries(mainOf(set).env.map((row) => [row.name, row.value]));
+      assert.equal(env['PUSHCLUSTER_STORE_USERNAME'], 'push');
+      assert.equal(env['PUSHCLUSTER_STORE_SERVER_NAME'], 'redis.example');
+      assert.deepEqual(
+        podOf(set).volumes.find(({ name }) => name === 'store-tls'),
+        {
+          name: 'store-tls',
+          projected: {
+            defaultMode: 0o440,
+            sources: [
+              { secret: { name: 'redis-ca', items: [{ key: 'root.pem', path: 'ca.crt' }] } },
+              {
+                secret: {
+                  name: 'redis-client',
+                  items: [
+                    { key: 'tls.crt', path: 'tls.crt' },
+                    { key: 'tls.key', path: 'tls.key' },
+                  ],
+                },
+              },
+            ],
+          },
+        },
+      );
+      const mount = mainOf(set).volumeMounts.find(({ name }) => name === 'store-tls')!;
+      assert.equal(mount.readOnly, true);
+      assert.deepEqual(
+        ['CA', 'CERTIFICATE', 'KEY'].map((what) => env[`PUSHCLUSTER_STORE_${what}_FILE`]),
+        ['ca.crt', 'tls.crt', 'tls.key'].map((file) => `${mount.mountPath}/${file}`),
+      );
+    });
+
+  it('has no volume for a store without Secrets of its own, and none of the evaluation Redis', () => {
+    const publicly = aCluster({ store: { redis: { addresses: ['redis:6380'], tls: true } } });
+    for (const given of [publicly, cluster]) {
+      const set = routerDeployment(given);
+      assert.deepEqual(
+        podOf(set).volumes.map(({ name }) => name),
+        ['keys'],
+      );
+      assert.deepEqual(
+        mainOf(set).env.filter(({ name }) => /^PUSHCLUSTER_STORE_(USERNAME|CA|CERT|KEY|SERVER)/.test(name)),
+        [],
+      );
+    }
   });
 });
 

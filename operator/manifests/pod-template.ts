@@ -7,7 +7,7 @@ import type { Cluster, Component } from '../types.ts';
 import type { PodShape } from '../spec.ts';
 import { busEnv } from './bus-env.ts';
 import { labelsOf, selectorLabels } from './metadata.ts';
-import { storeUrl } from './store-address.ts';
+import { storeEnv, storeVolume } from './store-env.ts';
 
 export const KEYS_DIR = '/etc/pushcluster/keys';
 const USER = 65_532;
@@ -74,6 +74,7 @@ function podSpec(cluster: Cluster, role: RolePod): Readonly<Record<string, unkno
     containers: [container(cluster, role)],
     volumes: [
       keysVolume(cluster, role),
+      ...storeVolume(cluster).volumes,
       ...(role.scratch === undefined ? [] : [{ name: 'scratch', emptyDir: { sizeLimit: SCRATCH_SIZE } }]),
     ],
   };
@@ -97,22 +98,17 @@ function container(cluster: Cluster, role: RolePod): Readonly<Record<string, unk
     livenessProbe: { ...probe('/healthz'), periodSeconds: 10, failureThreshold: 6 },
     volumeMounts: [
       { name: 'keys', mountPath: KEYS_DIR, readOnly: true },
+      ...storeVolume(cluster).mounts,
       ...(role.scratch === undefined ? [] : [{ name: 'scratch', mountPath: role.scratch }]),
     ],
   };
 }
 
 function sharedEnv(cluster: Cluster): Readonly<Record<string, EnvValue>> {
-  const { store, observability } = cluster.spec;
-  const names = childNames(cluster.name);
-  const evaluation = { secret: names.store, key: 'password' };
-  const given = store?.secretRef == null ? null : { secret: store.secretRef.name, key: store.secretRef.key };
-  const password = store === null ? evaluation : given;
   return {
     PUSHCLUSTER_CLUSTER: cluster.name,
-    PUSHCLUSTER_LOG_LEVEL: observability.logLevel,
-    PUSHCLUSTER_STORE: storeUrl(cluster),
-    ...(password === null ? {} : { PUSHCLUSTER_STORE_PASSWORD: password }),
+    PUSHCLUSTER_LOG_LEVEL: cluster.spec.observability.logLevel,
+    ...storeEnv(cluster),
     ...busEnv(cluster),
     PUSHCLUSTER_KEYS_DIR: KEYS_DIR,
   };
