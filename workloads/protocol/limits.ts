@@ -67,6 +67,8 @@ export const LIMITS = {
   deadLetterKeptMs: 30 * 24 * 3600_000,
   /** Members of a group. */
   groupMembersMax: 10_000,
+  /** A subscription that was cut short while it was entered or left is finished by the upkeep after this. */
+  cutShortMs: 60_000,
   /** Deliveries of one message to one device before it is dead-lettered. */
   attemptsMax: 5,
   /** Devices of one account. */

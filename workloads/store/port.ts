@@ -203,7 +203,7 @@ export interface Store {
   countWaiting(app: AppId): Promise<number>;
 
   // upkeep
-  /** Expires entries by the time index, at most `limit`; answers how many. */
+  /** Expires entries by the time index, at most `limit`; answers how many. Finishes what was cut short between two places too. */
   sweepExpired(limit: number): Promise<number>;
   health(): Promise<StoreHealth>;
   close(): Promise<void>;

@@ -22,6 +22,8 @@ export interface StoreLimits {
   readonly deadLettersMax: number;
   readonly deadLetterKeptMs: number;
   readonly groupMembersMax: number;
+  /** Redis: what was cut short between two slots is finished by the sweep so long after; whoever is at it has ended long before. */
+  readonly cutShortMs: number;
 }
 
 export const STORE_LIMITS: StoreLimits = LIMITS;

@@ -4,6 +4,7 @@
 //
 //   {b}sd        hash  app/device → account, generation, revoked at, life, connected at      s: shard 0–3
 //   {b}su        hash  app/device → subscriptions with cursors, packed
+//   {b}so        zset  app/device with rows among these that do not stand → since when
 //   {b}sa        hash  app/account → devices, packed
 //   {b}sx        zset  stream → when an entry or message id of it is due to go
 //   {b}sm<stream> hash: meta, message ids seen and what became of them · {b}se<stream> list: entries

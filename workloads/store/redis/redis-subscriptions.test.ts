@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { parseRedisAddress } from './address.ts';
 import { openCluster } from './cluster.ts';
-import { openEmpty } from './contract-setup.ts';
+import { openAt, openEmpty } from './contract-setup.ts';
 import { devicePlace, streamKey } from './keys.ts';
 import { CLOSE_DEVICE, ENTER_DEVICE } from './scripts/devices.ts';
 import type { Script } from './scripts/script.ts';
 import { JOIN_TOPIC, LEAVE_TOPIC } from './scripts/subscribers.ts';
-import { DROP_ROWS, SUBSCRIBE, UNSUBSCRIBE } from './scripts/subscriptions.ts';
+import { CURSORS_NOW, DROP_ROWS, SUBSCRIBE, UNSUBSCRIBE } from './scripts/subscriptions.ts';
 import { openSingle } from './single.ts';
 import { finish, rowsOf, SUBSCRIPTION_SCRIPTS } from './subscriptions.ts';
 import { redisMissing, startCluster, TestRedis, VOLATILE } from './test-server.ts';
@@ -36,6 +36,7 @@ import { silentLog } from '../../runtime/log.ts';
 
 const WHO = { app: APP, device: device('d1') };
 const NAME = 'nameit';
+const CUT_SHORT_MS = 20;
 
 async function startSingle(): Promise<{ url: string; masters: readonly TestRedis[]; remove(): Promise<void> }> {
   const redis = await TestRedis.start(VOLATILE);
@@ -71,7 +72,7 @@ function cutShort(kind: 'single' | 'cluster'): void {
       await servers.remove();
     });
     beforeEach(async (t) => {
-      under = await openEmpty(servers.masters, servers.url);
+      under = await openEmpty(servers.masters, servers.url, { cutShortMs: CUT_SHORT_MS });
       if ('after' in t) t.after(() => under.close());
       await register(under.store, 'd1');
     });
@@ -87,6 +88,10 @@ function cutShort(kind: 'single' | 'cluster'): void {
     const leaveRow = (): Promise<Reply> => atDevice(UNSUBSCRIBE, JSON.stringify(['t']));
     const count = async (): Promise<number> =>
       (await under.store.topicSubscribers(APP, topicName('t'), { after: null, limit: 9 })).count;
+    const sweepLater = async (): Promise<void> => {
+      await under.advance(2 * CUT_SHORT_MS);
+      assert.equal(await under.store.sweepExpired(100), 0);
+    };
     const openCursors = async () => opened(await under.store.openSession(anOpenSession('d1'))).topics;
 
     test('a row that was to be entered is entered by the next session, at the head of then', async () => {
@@ -204,6 +209,53 @@ function cutShort(kind: 'single' | 'cluster'): void {
         await finishIt();
         await assertLedger(under.store, { accepted: 2, cancelled: 2 });
       });
+
+      test(`a device that was ${how} and never comes back: the sweep leaves its topics`, async () => {
+        await under.store.subscribe(APP, WHO.device, [hear('t'), hear('u')]);
+        await appendAll(under.store, topic('t'), ['a', 'b']);
+        await appendAll(under.store, topic('u'), ['c']);
+        const [, leaving] = listOf(await leaveDevice());
+        const subscription = rowsOf(leaving!).find((row) => row.topic === 't')!.subscription;
+        await atTopic(LEAVE_TOPIC, subscription, 0);
+        await appendAll(under.store, topic('t'), ['nobody hears']);
+        await sweepLater();
+        assert.equal((await under.store.topicSubscribers(APP, topicName('u'), { after: null, limit: 9 })).count, 0);
+        await appendAll(under.store, topic('u'), ['nobody hears']);
+        await assertLedger(under.store, { accepted: 3, cancelled: 3 });
+      });
     }
+
+    test('what is under way is left to whoever is at it, and swept where it is not', async (t) => {
+      const patient = await openAt(servers.url);
+      t.after(() => patient.close());
+      await under.store.subscribe(APP, WHO.device, [hear('t')]);
+      await appendAll(under.store, topic('t'), ['a']);
+      await leaveRow();
+      await under.advance(2 * CUT_SHORT_MS);
+      await patient.sweepExpired(100);
+      assert.equal(await count(), 1, 'a minute has not passed');
+      await sweepLater();
+      assert.equal(await count(), 0);
+      await assertLedger(under.store, { accepted: 1, cancelled: 1 });
+    });
+
+    test('a subscription that was entered in its topic alone stands after the sweep, and those that stand are let be', async () => {
+      await under.store.subscribe(APP, WHO.device, [hear('u')]);
+      await enterRow();
+      await atTopic(JOIN_TOPIC, NAME);
+      await appendAll(under.store, topic('t'), ['a']);
+      await appendAll(under.store, topic('u'), ['b']);
+      await sweepLater();
+      assert.deepEqual(
+        rowsOf(await atDevice(CURSORS_NOW)).map(({ topic: of, mark }) => [of, mark]),
+        [
+          ['u', 'stands'],
+          ['t', 'stands'],
+        ],
+      );
+      await assertLedger(under.store, { accepted: 2 });
+      await sweepLater();
+      assert.equal(await count(), 1);
+    });
   });
 }

@@ -1,6 +1,7 @@
 // Durable subscriptions in Redis: a row with a cursor in the device's slot (R5) and an entry among the subscribers in the topic's slot
 // (R12). The device's row says first what is meant ('+' entering, '-' leaving), then the topic's slot does it, then the row is set or
-// dropped; each step may be repeated. Whoever meets such a row later (subscribe, unsubscribe, openSession, registerDevice) finishes it.
+// dropped; each step may be repeated. Whoever meets such a row later (subscribe, unsubscribe, openSession, registerDevice)
+// finishes it, and the sweep (sweep.ts) where nobody comes back.
 import { randomBytes } from 'node:crypto';
 import { devicePlace, streamKey } from './keys.ts';
 import type { Script } from './scripts/script.ts';

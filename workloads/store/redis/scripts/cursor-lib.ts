@@ -20,4 +20,12 @@ local function mark_of(row) return string.sub(row[MARKED], 1, 1) end
 local function leave(row)
   if mark_of(row) == '+' then row[OFFSET] = -1 end
   row[MARKED] = '-' .. string.sub(row[MARKED], 2)
+end
+local function stands(row) return row[MARKED] == '' or mark_of(row) == '=' end
+-- Notes since when a device has rows that do not stand, or that it has none: the sweep finishes what nobody came back to (../sweep.ts).
+local function note_unfinished(prefix, name, rows)
+  for _, row in ipairs(rows) do
+    if not stands(row) then return call('ZADD', prefix .. 'o', time_ms(), name) end
+  end
+  call('ZREM', prefix .. 'o', name)
 end`;

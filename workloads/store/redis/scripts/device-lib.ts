@@ -74,5 +74,6 @@ local function forget_belongings(prefix, name)
     end
   end
   save_cursors(prefix, name, kept)
+  note_unfinished(prefix, name, kept)
   return kept
 end`;

@@ -31,6 +31,7 @@ return for_each(2, function(prefix, a)
     answer[#answer + 1] = row
   end
   save_cursors(prefix, name, rows)
+  note_unfinished(prefix, name, rows)
   return answer
 end)`,
 );
@@ -52,7 +53,10 @@ return for_each(2, function(prefix, a)
       answer[#answer + 1] = row
     end
   end
-  if #answer > 0 then save_cursors(prefix, ARGV[a], rows) end
+  if #answer > 0 then
+    save_cursors(prefix, ARGV[a], rows)
+    note_unfinished(prefix, ARGV[a], rows)
+  end
   return answer
 end)`,
 );
@@ -88,6 +92,7 @@ return for_each(2, function(prefix, a)
     answer[i] = row and row[MARKED] == '=' .. entered[2] and 1 or 0
   end
   save_cursors(prefix, ARGV[a], rows)
+  note_unfinished(prefix, ARGV[a], rows)
   return answer
 end)`,
 );
@@ -115,7 +120,10 @@ return counting(for_each(2, function(prefix, a)
       kept[#kept + 1] = row
     end
   end
-  if #kept < #rows then save_cursors(prefix, ARGV[a], kept) end
+  if #kept < #rows then
+    save_cursors(prefix, ARGV[a], kept)
+    note_unfinished(prefix, ARGV[a], kept)
+  end
   return 1
 end))`,
 );
@@ -159,8 +167,7 @@ return counting(for_each(3, function(prefix, a)
       found['$all'] = row
       changed = true
     end
-    local standing = row and (row[MARKED] == '' or mark_of(row) == '=')
-    if standing and (row[EPOCH] ~= move[2] or row[OFFSET] < move[4] or (row[OFFSET] == move[4] and row[TRIES] ~= move[9])) then
+    if row and stands(row) and (row[EPOCH] ~= move[2] or row[OFFSET] < move[4] or (row[OFFSET] == move[4] and row[TRIES] ~= move[9])) then
       count_move(app, row, move)
       row[EPOCH], row[OFFSET], row[TRIES] = move[2], move[4], move[9]
       changed = true
