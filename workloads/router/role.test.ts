@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { AccountId, AppId, DeviceId, TopicName } from '../protocol/ids.ts';
 import { conflationKeyOf, decodeRecord } from '../protocol/record.ts';
-import type { StreamRef } from '../store/port.ts';
+import { PartlyUnavailableError, StoreUnavailableError } from '../store/port.ts';
+import type { Message, StreamRef } from '../store/port.ts';
+import { withOperation } from '../store/with-operation.ts';
 import { API_KEY, SHOP, aDevice, aGateway, aRouter, aStore, aWatchedText, anApp, appsText } from './fixtures.ts';
 
 const stream = (device: string): StreamRef => ({
@@ -101,6 +103,42 @@ describe('a durable push', () => {
       offsets,
       messages.map((_, i) => i + 1),
     );
+  });
+});
+
+describe('of pushes that leave in one trip', () => {
+  test('only those are refused whose own row or entry failed', async (t) => {
+    const { store } = await aStore(t);
+    const gateway = await aGateway(t, store);
+    for (const name of ['row', 'entry', 'fine']) await gateway.connect(await aDevice(store, name));
+    const { push, linked } = await aRouter(t, {
+      store: withOperation(store, {
+        async putMessages(messages, chunks) {
+          const isLost = ({ target }: Message): boolean => target.kind === 'device' && target.device === 'row';
+          const kept = messages.filter((message) => !isLost(message));
+          await store.putMessages(kept, chunks);
+          if (kept.length === messages.length) return;
+          const outcomes = messages.map((message) => (isLost(message) ? null : true));
+          throw new PartlyUnavailableError(outcomes, new StoreUnavailableError('told to fail'));
+        },
+        async append(appends) {
+          const outcomes = await store.append(appends);
+          const lost = appends.map(({ stream: to }) => to.kind === 'device' && to.device === 'entry');
+          const known = outcomes.map((outcome, i) => (lost[i] ? null : outcome));
+          if (!lost.includes(true)) return outcomes;
+          throw new PartlyUnavailableError(known, new StoreUnavailableError('told to fail'));
+        },
+      }),
+    });
+    await linked(1);
+    const messages = ['fine', 'row', 'fine', 'entry', 'fine'].map((name) => ({ target: { device: name }, text: 'x' }));
+    const { status, body } = await push({ messages });
+    const results = body['results'] as readonly { state?: string; error?: { code: string } }[];
+    assert.deepEqual(
+      [status, ...results.map(({ state, error }) => state ?? error?.code)],
+      [207, 'stored', 'store-unavailable', 'stored', 'store-unavailable', 'stored'],
+    );
+    await gateway.heardCount(3);
   });
 });
 

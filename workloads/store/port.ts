@@ -65,6 +65,17 @@ export class StoreUnavailableError extends Error {
   readonly code = 'store-unavailable';
 }
 
+/** Of an operation over several some failed, and the others did not: what became of these is known. */
+export class PartlyUnavailableError<T> extends StoreUnavailableError {
+  /** In the order asked; null: unknown. */
+  readonly outcomes: readonly (T | null)[];
+  constructor(outcomes: readonly (T | null)[], cause: StoreUnavailableError) {
+    const unknown = outcomes.filter((outcome) => outcome === null).length;
+    super(`${unknown} of ${outcomes.length}: ${cause.message}`, { cause });
+    this.outcomes = outcomes;
+  }
+}
+
 export interface StoreHealth {
   readonly reachable: boolean;
   /** What must be put right (eviction policy, persistence), in words; empty when all is well. */
@@ -73,7 +84,10 @@ export interface StoreHealth {
 
 export interface Store {
   // streams
-  /** Appends each, in order for each stream; idempotent by message id within the duplicate window (R2). One trip for all. */
+  /**
+   * Appends each, in order for each stream; idempotent by message id within the duplicate window (R2). One trip for all. Rejects with
+   * PartlyUnavailableError<AppendOutcome> where only some failed.
+   */
   append(appends: readonly Append[]): Promise<readonly AppendOutcome[]>;
   heads(streams: readonly StreamRef[]): Promise<readonly StreamHead[]>;
   /** Entries after a position, oldest first, expired ones left out. */
@@ -147,6 +161,7 @@ export interface Store {
   /**
    * Keeps messages and chunks for LIMITS.messageKeptMs (scheduled: from when they are due), and a record at least until it expires, since
    * streams hold entries without their body until then. What is there already stays as it is.
+   * Rejects with PartlyUnavailableError<true> where only some messages failed, with what belongs to them.
    */
   putMessages(messages: readonly Message[], chunks: readonly MessageChunk[]): Promise<void>;
   messages(app: AppId, ids: readonly MessageId[]): Promise<readonly (Message | null)[]>;

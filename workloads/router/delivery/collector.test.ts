@@ -31,6 +31,18 @@ test('a full trip leaves at once', async () => {
   assert.deepEqual(trips, [2, 1]);
 });
 
+test('an Error among the answers rejects its question alone', async () => {
+  const collector = openCollector<number, number>({
+    questionsMax: 100,
+    run: (questions) => Promise.resolve(questions.map((q) => (q === 2 ? new Error('down') : q))),
+  });
+  const settled = await Promise.allSettled([1, 2, 3].map((q) => collector.ask(q)));
+  assert.deepEqual(
+    settled.map((end) => (end.status === 'fulfilled' ? end.value : String(end.reason))),
+    [1, 'Error: down', 3],
+  );
+});
+
 test('a trip that fails rejects each of its questions and none of the next', async () => {
   let failing = true;
   const collector = openCollector<number, number>({

@@ -14,12 +14,12 @@ interface Waiting<Q, A> {
 }
 
 /**
- * @param options.run answers questions in their order; a rejection rejects each of them
+ * @param options.run answers questions in their order; an Error rejects its question alone, a rejection each of them
  * @param options.questionsMax a trip leaves at once when so many have come, the rest in the next
  */
 export function openCollector<Q, A>(options: {
   questionsMax: number;
-  run: (questions: readonly Q[]) => Promise<readonly A[]>;
+  run: (questions: readonly Q[]) => Promise<readonly (A | Error)[]>;
 }): Collector<Q, A> {
   let waiting: Waiting<Q, A>[] = [];
   let asked = false;
@@ -33,7 +33,12 @@ export function openCollector<Q, A>(options: {
     options
       .run(batch.map(({ question }) => question))
       .then(
-        (answers) => batch.forEach(({ resolve }, i) => resolve(answers[i]!)),
+        (answers) =>
+          batch.forEach(({ resolve, reject }, i) => {
+            const answer = answers[i]!;
+            if (answer instanceof Error) reject(answer);
+            else resolve(answer);
+          }),
         (error: unknown) => batch.forEach(({ reject }) => reject(error)),
       )
       .finally(() => inFlight--);

@@ -1,6 +1,7 @@
 // A durable message to a few devices at once: one device, or those of an account. Appended and its row stored in one trip with whatever
 // else leaves in this tick; then the gateways are told. Lists go through expansion.ts.
 import type { DeviceId } from '../../protocol/ids.ts';
+import { PartlyUnavailableError } from '../../store/port.ts';
 import type { Append, AppendOutcome, Message, Store } from '../../store/port.ts';
 import { openCollector } from '../delivery/collector.ts';
 import type { Collector } from '../delivery/collector.ts';
@@ -106,17 +107,35 @@ export class DeviceSender {
   }
 }
 
-/** Appends and rows side by side, which the store sends in one trip. */
+/** Appends and rows side by side, which the store sends in one trip: where some of these fail, it is the affair of their pushes alone. */
 async function storeEntries(
   store: DeviceSenderOptions['store'],
   entries: readonly Entry[],
-): Promise<readonly AppendOutcome[]> {
+): Promise<readonly (AppendOutcome | Error)[]> {
   const rows = entries.flatMap(({ row }) => (row === null ? [] : [row]));
-  const [outcomes] = await Promise.all([
+  const [appended, kept] = await Promise.allSettled([
     store.append(entries.map(({ append }) => append)),
     rows.length === 0 ? undefined : store.putMessages(rows, []),
   ]);
-  return outcomes;
+  if (appended.status === 'fulfilled' && kept.status === 'fulfilled') return appended.value;
+  let at = 0;
+  return entries.map(({ row }, i) => {
+    const rowFailure = row === null ? null : failureAt(kept, at++);
+    return rowFailure ?? failureAt(appended, i) ?? outcomeAt(appended, i);
+  });
+}
+
+/** Why the outcome of one of a trip is unknown; null: it is known. */
+function failureAt(trip: PromiseSettledResult<unknown>, index: number): Error | null {
+  if (trip.status === 'fulfilled') return null;
+  const error = trip.reason as Error;
+  return error instanceof PartlyUnavailableError && error.outcomes[index] !== null ? null : error;
+}
+
+/** Of one that did not fail. */
+function outcomeAt(trip: PromiseSettledResult<readonly AppendOutcome[]>, index: number): AppendOutcome {
+  if (trip.status === 'fulfilled') return trip.value[index]!;
+  return (trip.reason as PartlyUnavailableError<AppendOutcome>).outcomes[index]!;
 }
 
 /** The append of a message to one device's stream. */

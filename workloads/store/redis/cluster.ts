@@ -104,7 +104,7 @@ class RedisCluster implements Topology {
   async #move(items: readonly Item[]): Promise<void> {
     await this.#refresh();
     for (const item of items) {
-      if (this.#state === 'closed') item.trip.fail(new StoreUnavailableError('the store is closed'));
+      if (this.#state === 'closed') item.trip.fail(item.index, new StoreUnavailableError('the store is closed'));
       else route(this, item);
     }
   }

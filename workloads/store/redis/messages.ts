@@ -3,10 +3,12 @@
 import { BodyCache } from './body-cache.ts';
 import { textKey } from './keys.ts';
 import { CHANGE_MESSAGE, GET_BYTES, GET_MESSAGE, PUT_BYTES, PUT_MESSAGE } from './scripts/messages.ts';
-import { askAll, askOne } from './topology.ts';
-import type { Topology } from './topology.ts';
+import { askAll, askEach, askOne } from './topology.ts';
+import type { Answers, Asked, Topology } from './topology.ts';
 import { bytesOf, listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
+import { PartlyUnavailableError } from '../port.ts';
+import type { StoreUnavailableError } from '../port.ts';
 import type { Message, MessageChange, MessageChunk, MessageState, MessageTarget } from '../port.ts';
 import type { AppId, MessageId } from '../../protocol/ids.ts';
 import { LIMITS } from '../../protocol/limits.ts';
@@ -32,25 +34,38 @@ export class RedisMessages {
     this.#clock = more.clock;
   }
 
-  /** Records and chunks are there before the message that promises them, or with it. */
+  /** Records and chunks are there before the message that promises them, or with it; without them it is not put. */
   async put(messages: readonly Message[], chunks: readonly MessageChunk[]): Promise<void> {
-    const dueAtMs = new Map(messages.map(({ app, id, dueAtMs: due }) => [`${app}/${id}`, due]));
-    const bytes = [
-      ...chunks.map((chunk) => {
-        const due = dueAtMs.get(`${chunk.app}/${chunk.id}`) ?? 0;
-        return { ...chunkKey(chunk.app, chunk.id, chunk.index), args: [chunk.names.join('\n'), due, this.#keptMs, 0] };
+    const lost: Lost = new Map();
+    const bytes = this.#bytesOf(messages, chunks);
+    noteLost(lost, bytes, await askEach(this.#topology, PUT_BYTES, bytes));
+    const rows = messages
+      .filter((message) => lost.size === 0 || !lost.has(nameOf(message)))
+      .map((message) => {
+        const { app, id, dueAtMs } = message;
+        return { ...textKey('i', app, id), args: [valuesOf(message), dueAtMs, this.#keptMs], app, id };
+      });
+    noteLost(lost, rows, await askEach(this.#topology, PUT_MESSAGE, rows));
+    if (lost.size === 0) return;
+    const [first] = lost.values();
+    const outcomes = messages.map((message) => (lost.has(nameOf(message)) ? null : true));
+    const isPartly = outcomes.includes(true) && outcomes.includes(null);
+    throw isPartly ? new PartlyUnavailableError(outcomes, first!) : first!;
+  }
+
+  #bytesOf(messages: readonly Message[], chunks: readonly MessageChunk[]): (Asked & Named)[] {
+    const dueAtMs = new Map(messages.map((message) => [nameOf(message), message.dueAtMs]));
+    return [
+      ...chunks.map(({ app, id, index, names }) => {
+        const due = dueAtMs.get(nameOf({ app, id })) ?? 0;
+        return { ...chunkKey(app, id, index), args: [names.join('\n'), due, this.#keptMs, 0], app, id };
       }),
       ...messages.flatMap(({ app, id, record, dueAtMs: due, expiresAtMs }) => {
         if (record === null) return [];
         const keptMs = expiresAtMs === 0 ? LIMITS.ttlMaxMs : this.#keptMs;
-        return [{ ...textKey('b', app, id), args: [record, due, keptMs, expiresAtMs] }];
+        return [{ ...textKey('b', app, id), args: [record, due, keptMs, expiresAtMs], app, id }];
       }),
     ];
-    await askAll(this.#topology, PUT_BYTES, bytes);
-    const rows = messages.map((message) => {
-      return { ...textKey('i', message.app, message.id), args: [valuesOf(message), message.dueAtMs, this.#keptMs] };
-    });
-    await askAll(this.#topology, PUT_MESSAGE, rows);
   }
 
   async get(app: AppId, ids: readonly MessageId[]): Promise<readonly (Message | null)[]> {
@@ -88,6 +103,21 @@ export class RedisMessages {
     });
     return ids.map((id, i) => found[i] ?? read.get(id) ?? null);
   }
+}
+
+interface Named {
+  readonly app: AppId;
+  readonly id: MessageId;
+}
+/** Messages of which something failed, by name. */
+type Lost = Map<string, StoreUnavailableError>;
+
+function nameOf({ app, id }: Named): string {
+  return `${app}/${id}`;
+}
+
+function noteLost(lost: Lost, asked: readonly Named[], { failures }: Answers): void {
+  failures?.forEach((error, index) => lost.set(nameOf(asked[index]!), error));
 }
 
 /** A record that ran out is nobody's any more, in the process as in Redis. */

@@ -96,13 +96,15 @@ export class RedisNode {
 
   /** Takes an item into this tick's batch. */
   ask(item: Item): void {
-    if (this.#state === 'down') return item.trip.fail(this.#unavailable(`${this.name} is not connected`));
+    if (this.#state === 'down') return item.trip.fail(item.index, this.#unavailable(`${this.name} is not connected`));
     if (this.#items >= this.#options.itemsMax)
       return item.trip.fail(
+        item.index,
         this.#unavailable(`expected at most ${this.#options.itemsMax} items under way at ${this.name}`),
       );
     if (this.#bytes >= this.#options.bytesMax)
       return item.trip.fail(
+        item.index,
         this.#unavailable(`expected at most ${this.#options.bytesMax} bytes under way at ${this.name}`),
       );
     if (this.#batch === null) {
@@ -301,7 +303,7 @@ export class RedisNode {
 }
 
 function failItems({ items }: Call, error: StoreUnavailableError): void {
-  for (const item of items) item.trip.fail(error);
+  for (const item of items) item.trip.fail(item.index, error);
 }
 
 /** The slot of the call, or of one of a walk's keys, is at another node; nothing was done. */

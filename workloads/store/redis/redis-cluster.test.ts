@@ -6,8 +6,21 @@ import { onCluster, openAt, openEmpty, untilReachable } from './contract-setup.t
 import { BUCKET_SLOTS, streamKey } from './keys.ts';
 import { streamsSections } from '../contract.ts';
 import { assertLedger } from '../contract-ledger.ts';
-import { anAppend, APP, appendAll, appended, lane, register, texts, topic } from '../contract-subject.ts';
-import { StoreUnavailableError } from '../port.ts';
+import { aMessage } from '../contract-messages.ts';
+import {
+  anAppend,
+  anId,
+  APP,
+  appendAll,
+  appended,
+  aRecord,
+  lane,
+  register,
+  texts,
+  topic,
+} from '../contract-subject.ts';
+import { PartlyUnavailableError, StoreUnavailableError } from '../port.ts';
+import type { AppendOutcome, Store } from '../port.ts';
 
 onCluster(streamsSections, (theCluster) => {
   test('buckets are spread over the masters, and hash as Redis does', async () => {
@@ -56,6 +69,27 @@ onCluster(streamsSections, (theCluster) => {
     await close();
   });
 
+  /** With a master away: of what is asked together the rest is done, and the rejection says which. */
+  async function assertPartly(store: Store): Promise<void> {
+    const appends = Array.from({ length: 60 }, (_, i) => anAppend(topic(`p${i}`), 'x'));
+    const appending = await store.append(appends).catch((error: unknown) => error);
+    assert.ok(appending instanceof PartlyUnavailableError);
+    const outcomes = appending.outcomes as readonly (AppendOutcome | null)[];
+    const alone = await Promise.allSettled(appends.map((append) => store.append([append])));
+    alone.forEach((end, i) => {
+      if (end.status === 'rejected') return assert.equal(outcomes[i], null);
+      assert.deepEqual(appended(outcomes[i]!), { ...appended(end.value[0]), duplicate: false });
+    });
+    const messages = Array.from({ length: 60 }, (_, i) =>
+      aMessage(anId(), { record: i < 30 ? aRecord('large') : null }),
+    );
+    const chunks = messages.slice(30).map(({ app, id }) => ({ app, id, index: 0, names: ['d1'] }));
+    const putting = await store.putMessages(messages, chunks).catch((error: unknown) => error);
+    assert.ok(putting instanceof PartlyUnavailableError);
+    const found = await Promise.all(messages.map(({ id }) => store.messages(APP, [id]).catch(() => [null])));
+    found.forEach(([message], i) => assert.equal(message === null, putting.outcomes[i] === null, `message ${i}`));
+  }
+
   test('a master that dies takes its slots with it and no others; back again, all is served', async () => {
     const cluster = theCluster();
     const store = await openAt(cluster.url);
@@ -67,6 +101,7 @@ onCluster(streamsSections, (theCluster) => {
     assert.ok(failed.length > 0 && failed.length < 60, `${failed.length} failed`);
     for (const { reason } of failed) assert.ok(reason instanceof StoreUnavailableError);
     assert.equal((await store.health()).reachable, false);
+    await assertPartly(store);
     await dead.start();
     spawnSync('redis-cli', ['-p', `${dead.port}`, 'ping'], { timeout: 5000 });
     for (let i = 0; !(await store.health()).reachable && i < 500; i++)

@@ -102,6 +102,7 @@ export function openSingle(address: Exclude<RedisAddress, { kind: 'cluster' }>, 
 const refuseMove: NodeOptions['onMoved'] = (items) => {
   for (const item of items)
     item.trip.fail(
+      item.index,
       new StoreUnavailableError('the store is a Cluster: expected an address redis+cluster://… or rediss+cluster://…'),
     );
 };

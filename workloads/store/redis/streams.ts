@@ -7,10 +7,11 @@ import { HEADS, READ_REASONS, readScript } from './scripts/read.ts';
 import type { Script } from './scripts/script.ts';
 import { settleScript } from './scripts/settle.ts';
 import { ENTRY_HEADER_BYTES } from './scripts/stream-lib.ts';
-import { askAll } from './topology.ts';
+import { askAll, askEach } from './topology.ts';
 import type { Topology } from './topology.ts';
 import { bytesOf, listOf, numberOf, textOf } from './trip.ts';
 import type { Reply } from './trip.ts';
+import { PartlyUnavailableError } from '../port.ts';
 import type * as port from '../port.ts';
 import type { StoreLimits } from '../store-limits.ts';
 import type { Epoch, MessageId } from '../../protocol/ids.ts';
@@ -39,7 +40,12 @@ export class RedisStreams {
       const { stream, messageId, record, expiresAtMs } = append;
       return { ...streamKey(stream), args: [messageId, record, expiresAtMs, appendOptions(append)] };
     });
-    return (await askAll(this.#topology, this.#scripts.append, asked)).map(appendOutcome);
+    const { replies, failures } = await askEach(this.#topology, this.#scripts.append, asked);
+    if (failures === null) return replies.map(appendOutcome);
+    const [first] = failures.values();
+    if (failures.size === replies.length) throw first!;
+    const outcomes = replies.map((reply, i) => (failures.has(i) ? null : appendOutcome(reply)));
+    throw new PartlyUnavailableError(outcomes, first!);
   }
 
   async heads(streams: readonly port.StreamRef[]): Promise<readonly port.StreamHead[]> {

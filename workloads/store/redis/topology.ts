@@ -27,6 +27,12 @@ export interface Asked {
   readonly args: readonly Argument[];
 }
 
+export interface Answers {
+  readonly replies: readonly Reply[];
+  /** By item; null: none failed. */
+  readonly failures: ReadonlyMap<number, StoreUnavailableError> | null;
+}
+
 /** Asks all items of one script in this tick; answers their replies in order. Rejects with StoreUnavailableError. */
 export function askAll(topology: Topology, script: Script, asked: readonly Asked[]): Promise<readonly Reply[]> {
   if (asked.length === 0)
@@ -34,11 +40,23 @@ export function askAll(topology: Topology, script: Script, asked: readonly Asked
       ? Promise.reject(new StoreUnavailableError('the store is closed'))
       : Promise.resolve([]);
   const trip = new Trip(asked.length);
+  send(topology, script, { asked, trip });
+  return trip.promise;
+}
+
+/** As askAll, and an item that fails fails alone. */
+export async function askEach(topology: Topology, script: Script, asked: readonly Asked[]): Promise<Answers> {
+  if (asked.length === 0) return { replies: await askAll(topology, script, asked), failures: null };
+  const trip = new Trip(asked.length, true);
+  send(topology, script, { asked, trip });
+  return { replies: await trip.promise, failures: trip.failures };
+}
+
+function send(topology: Topology, script: Script, { asked, trip }: { asked: readonly Asked[]; trip: Trip }): void {
   // Field by field: spreading an item behind a field takes ten times as long.
   asked.forEach(({ bucket, key, args }, index) =>
     route(topology, { script, bucket, key, args, trip, index, moves: 0 }),
   );
-  return trip.promise;
 }
 
 export async function askOne(topology: Topology, script: Script, asked: Asked): Promise<Reply> {
@@ -49,7 +67,7 @@ export async function askOne(topology: Topology, script: Script, asked: Asked): 
 export function route(topology: Topology, item: Item): void {
   const node = topology.nodeFor(item.bucket);
   if (node === null)
-    item.trip.fail(new StoreUnavailableError(`no node of the store is known for bucket ${item.bucket}`));
+    item.trip.fail(item.index, new StoreUnavailableError(`no node of the store is known for bucket ${item.bucket}`));
   else node.ask(item);
 }
 

@@ -8,12 +8,18 @@ export type Reply = Buffer | string | number | null | readonly Reply[];
 export class Trip {
   readonly promise: Promise<readonly Reply[]>;
   readonly #replies: Reply[];
+  readonly #each: boolean;
+  #failures: Map<number, StoreUnavailableError> | null = null;
   #left: number;
   #resolve!: (replies: readonly Reply[]) => void;
   #reject!: (error: Error) => void;
 
-  /** @param items at least 1 */
-  constructor(items: number) {
+  /**
+   * @param items at least 1
+   * @param each an item that fails fails alone; else the first failure fails the operation
+   */
+  constructor(items: number, each = false) {
+    this.#each = each;
     this.#replies = Array.from({ length: items }, () => null);
     this.#left = items;
     this.promise = new Promise((resolve, reject) => {
@@ -28,9 +34,17 @@ export class Trip {
     if (this.#left === 0) this.#resolve(this.#replies);
   }
 
-  /** The first failure fails the operation; what other items of it did is unknown to who asked. */
-  fail(error: StoreUnavailableError): void {
-    this.#reject(error);
+  /** The reply of an item that failed is null. */
+  fail(index: number, error: StoreUnavailableError): void {
+    if (!this.#each) return this.#reject(error);
+    this.#failures ??= new Map();
+    this.#failures.set(index, error);
+    this.answer(index, null);
+  }
+
+  /** Of items that failed alone, once the promise resolved; null: none. */
+  get failures(): ReadonlyMap<number, StoreUnavailableError> | null {
+    return this.#failures;
   }
 }
 
