@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { LIMITS } from '../../protocol/limits.ts';
+import type { DeviceId } from '../../protocol/ids.ts';
 import type { Notice } from '../../protocol/notices.ts';
 import { aStoreThatFails } from '../failing-store.ts';
 import { APP, World } from '../fixtures.ts';
 import type { TestGateway } from '../fixtures.ts';
 import type { TestClient } from '../test-client.ts';
 import { turns } from '../test-client.ts';
+import { BURIALS_MAX } from './dead-letters.ts';
+import { withOperation } from '../../store/with-operation.ts';
 
 const TIMEOUT_MS = 1000;
 let world: World;
@@ -151,6 +154,89 @@ describe('R9: a delivery that is not acked', () => {
     await world.pass(3000);
     assert.equal((await letters()).length, 1);
     assert.equal(await unacked(gateway), 0);
+  });
+});
+
+describe('burials under way', () => {
+  const SLOW_MS = 5000;
+  /** A store that keeps no dead letter until it may; `asked` are those it was asked for. */
+  function aSlowGrave() {
+    const { promise: may, resolve: go } = Promise.withResolvers<void>();
+    const grave = { asked: 0, go };
+    const store = withOperation(world.store, {
+      async settleEntries(settles) {
+        grave.asked += settles.length;
+        await may;
+        return await world.store.settleEntries(settles);
+      },
+    });
+    return { grave, store };
+  }
+  /** As many clients as have this many messages in their lanes, each of which dies with the first timeout; the last one's own beside them. */
+  async function dying(gateway: TestGateway, count: number): Promise<TestClient[]> {
+    const lanes = ['high', 'normal', 'low'] as const;
+    const clients: TestClient[] = [];
+    for (let n = 0; n < count; n += lanes.length) {
+      const token = await world.device(`d${n}`, { account: `a${n}` });
+      for (const lane of lanes.slice(0, count - n)) await world.appendTo(`d${n}`, n, lane, { attemptsMax: 1 });
+      await world.pass(10); // sessions open at a rate
+      clients.push(await gateway.connect({ token }));
+    }
+    return clients;
+  }
+
+  test(`are ${BURIALS_MAX} at most; what comes beside them is buried with its next timeout`, async () => {
+    const { grave, store } = aSlowGrave();
+    const gateway = await world.gateway({ ackTimeoutMs: SLOW_MS, heartbeatIntervalMs: 3_600_000 }, { store });
+    await dying(gateway, BURIALS_MAX);
+    await world.pass(SLOW_MS + 100);
+    assert.equal(grave.asked, BURIALS_MAX);
+    const token = await world.device('late');
+    await world.appendTo('late', 'no ack', 'high', { attemptsMax: 1 });
+    await world.appendTo('late', 'nacked', 'normal');
+    const late = await gateway.connect({ token });
+    await late.nextMessages(2);
+    late.nack('@normal', 1, { final: 'person', reason: 'never' });
+    await world.pass(SLOW_MS + 100);
+    assert.equal(grave.asked, BURIALS_MAX, 'no more than that');
+    const again = await late.next('message');
+    assert.deepEqual([again.stream, again.attempt], ['@normal', 2], 'the client is asked again');
+    late.nack('@normal', 1, { final: 'person', reason: 'never again' });
+    await world.pass(2 * SLOW_MS);
+    assert.deepEqual([grave.asked, (await late.next('message')).attempt], [BURIALS_MAX, 3]);
+    assert.equal(await unacked(gateway), BURIALS_MAX + 2);
+    grave.go();
+    await world.turns(3);
+    late.nack('@normal', 1, { final: 'person', reason: 'at last' });
+    await world.pass(3 * SLOW_MS);
+    assert.equal(await unacked(gateway), 0);
+    const of = await world.store.deadLetters(APP, { cursor: null, limit: 9, device: 'late' as DeviceId });
+    assert.deepEqual(of.letters.map(({ stream, state, reason }) => `${stream} ${state}: ${reason}`).toSorted(), [
+      '@high dead: no ack after 1 delivery',
+      '@normal held: at last',
+    ]);
+    assert.equal((await world.store.ledger(APP)).dead, BURIALS_MAX + 2);
+  });
+
+  test('at their most, an entry that had its attempts before is buried with the next position check', async () => {
+    const { grave, store } = aSlowGrave();
+    const gateway = await world.gateway({ ackTimeoutMs: SLOW_MS, heartbeatIntervalMs: 3_600_000 }, { store });
+    const token = await world.device('crashes');
+    await world.appendTo('crashes', 'poison', 'normal', { attemptsMax: 1 });
+    const before = await gateway.connect({ token });
+    await before.next('message');
+    before.socket.terminate();
+    await world.turns(3);
+    await dying(gateway, BURIALS_MAX);
+    await world.pass(SLOW_MS + 100);
+    await world.appendTo('crashes', 'fine');
+    const client = await gateway.connect({ token });
+    await world.pass(SLOW_MS);
+    assert.equal(grave.asked, BURIALS_MAX);
+    assert.deepEqual(client.unread, []);
+    grave.go();
+    await world.pass(40_000);
+    assert.deepEqual(bodies(await client.nextMessages(1)), ['fine']);
   });
 });
 

@@ -13,7 +13,7 @@ import type { Gateway } from '../gateway.ts';
 import { refOf } from '../delivery/stream-reader.ts';
 import { endEntries } from './window.ts';
 
-/** Burials under way; further ones are tried again when their next timeout comes. */
+/** Burials under way; further ones are tried again with their next timeout, or the next position check. */
 export const BURIALS_MAX = 1000;
 /** Notices that wait for the store, about 300 bytes each; more are dropped and counted. */
 export const NOTICES_WAITING_MAX = 10_000;
