@@ -197,15 +197,22 @@ export const ERRORS = {
 
 export type ErrorCode = keyof typeof ERRORS;
 
-/** An expected refusal on its way to whoever asked. `message` says what was expected and what came. */
+/** Characters of a field's name that answers and logs say: it may be one that the caller made up. */
+export const FIELD_CHARS_MAX = 100;
+
+/** An expected refusal on its way to whoever asked. `message` says what was expected and what came, with the field before it. */
 export class RefusedError extends Error {
   readonly code: ErrorCode;
   readonly field: string | null;
   readonly retryAfterMs: number | null;
   constructor(code: ErrorCode, message: string, more: { field?: string; retryAfterMs?: number; cause?: unknown } = {}) {
-    super(message, more.cause === undefined ? undefined : { cause: more.cause });
+    const { field = null } = more;
+    const isLong = field !== null && field.length > FIELD_CHARS_MAX;
+    const shown = isLong ? `${field.slice(0, FIELD_CHARS_MAX)}…` : field;
+    const said = isLong && message.startsWith(field) ? `${shown}${message.slice(field.length)}` : message;
+    super(said, more.cause === undefined ? undefined : { cause: more.cause });
     this.code = code;
-    this.field = more.field ?? null;
+    this.field = shown;
     this.retryAfterMs = more.retryAfterMs ?? null;
   }
 }

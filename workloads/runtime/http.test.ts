@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { RefusedError } from '../protocol/codes.ts';
+import { FIELD_CHARS_MAX, RefusedError } from '../protocol/codes.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { CORS_HEADERS, HALF_SENT_MS, startHttpServer } from './http.ts';
 import type { HttpRoute, HttpServer, HttpServerOptions } from './http.ts';
@@ -151,6 +151,33 @@ test('a bug of ours answers 500 without saying what it was, and logs it with the
   assert.equal(response.status, 500);
   assert.ok(!text.includes('secret'));
   assert.equal((lines[0] as { traceId: string }).traceId, 'trace-1');
+});
+
+test('a field that the caller made up is answered and logged with its first 100 characters', async (t) => {
+  const lines: { field?: string | null }[] = [];
+  const log: Log = { ...silentLog, debug: (keys) => lines.push(keys) };
+  const { url } = await aServer(t, {
+    log,
+    routes: [
+      {
+        method: 'POST',
+        path: '/v1/fields',
+        handler({ body }) {
+          const [field] = Object.keys(body as object);
+          throw new RefusedError('invalid-request', `${field!}: is not a known field`, { field: field! });
+        },
+      },
+    ],
+  });
+  for (const [chars, shown] of [
+    [FIELD_CHARS_MAX, 'x'.repeat(FIELD_CHARS_MAX)],
+    [FIELD_CHARS_MAX + 1, `${'x'.repeat(FIELD_CHARS_MAX)}…`],
+    [100_000, `${'x'.repeat(FIELD_CHARS_MAX)}…`],
+  ] as const) {
+    const body = JSON.stringify({ ['x'.repeat(chars)]: 1 });
+    const { field, message } = await errorOf(await post(`${url}/v1/fields`, body));
+    assert.deepEqual([field, message, lines.at(-1)!.field], [shown, `${shown}: is not a known field`, shown]);
+  }
 });
 
 test("the caller's trace id is kept when it is well formed, else a new one is made", async (t) => {
