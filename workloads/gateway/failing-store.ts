@@ -1,6 +1,7 @@
 // A store that tests can take away, count the calls of, and put another one behind: a wrapper around a real one.
 import { StoreUnavailableError } from '../store/port.ts';
 import type { Store } from '../store/port.ts';
+import { withOperation } from '../store/with-operation.ts';
 
 export interface FailingStore {
   readonly store: Store;
@@ -41,4 +42,38 @@ export function aStoreThatFails(store: Store): FailingStore {
     },
   });
   return failing;
+}
+
+export interface HeldAnswer {
+  /** Resolves once the store has done it. */
+  readonly done: Promise<void>;
+  /** Its answer arrives at the gateway. */
+  release(): void;
+}
+
+/** The next operation of that name goes through this; those after it do not. */
+export function interceptNext(
+  failing: FailingStore,
+  name: 'openSession' | 'subscribe',
+  through: (ask: () => Promise<unknown>) => Promise<unknown>,
+): void {
+  const real = failing.behind;
+  const operation = async (...args: unknown[]): Promise<unknown> => {
+    failing.behind = real;
+    return await through(() => Reflect.apply(real[name], real, args) as Promise<unknown>);
+  };
+  failing.behind = withOperation(real, { [name]: operation });
+}
+
+/** The next operation of that name is done at once; its answer stays on the way. */
+export function holdAnswer(failing: FailingStore, name: 'openSession' | 'subscribe'): HeldAnswer {
+  const done = Promise.withResolvers<void>();
+  const released = Promise.withResolvers<void>();
+  interceptNext(failing, name, async (ask) => {
+    const answer = await ask();
+    done.resolve();
+    await released.promise;
+    return answer;
+  });
+  return { done: done.promise, release: () => released.resolve() };
 }

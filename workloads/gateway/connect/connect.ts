@@ -14,6 +14,7 @@ import type { Gateway } from '../gateway.ts';
 import { askStore, missingEntries, tellReplaced, withEveryone } from './open-session.ts';
 import type { Opened, Opening } from './open-session.ts';
 import { enliven, openStreams } from './recovery.ts';
+import { endRaised } from './route-check.ts';
 import type { OpenedStream } from './recovery.ts';
 import { Session } from './session.ts';
 import type { Permission } from './session.ts';
@@ -161,7 +162,8 @@ function overloaded(retryAfterMs: number): Refusal {
 async function openSession(attempt: Attempt): Promise<Refusal | null> {
   const { gateway, connection } = attempt;
   const { app, device } = attempt.permission!;
-  gateway.directory.app(app).beginOpening(device, connection);
+  const here = gateway.directory.app(app);
+  here.beginOpening(device, connection);
   // Nobody waits for a store that does not answer.
   if (!gateway.state.storeReachable) throw new StoreUnavailableError('the lease was not renewed either');
   const opened = await askStore(gateway, openingOf(attempt));
@@ -169,6 +171,8 @@ async function openSession(attempt: Attempt): Promise<Refusal | null> {
   // `device-unknown` with a ticket: only a token can register the device anew.
   if (opened.kind !== 'opened') return { close: 'ticketStale' };
   attempt.opened = opened;
+  const hints = here.opening.get(device)!;
+  hints.generation = Math.max(hints.generation, opened.generation);
   return null;
 }
 
@@ -208,11 +212,15 @@ function welcome({ gateway, connection, resumes, permission, streams }: Attempt)
   return null;
 }
 
-/** However the attempt ended: nobody is opening any more, and a route without a connection goes. */
-function forgetAttempt({ gateway, connection, permission, opened }: Attempt): void {
+/** However the attempt ended. Once nobody opens a session of the device any more, the newest route has its session, or goes. */
+function forgetAttempt({ gateway, connection, permission }: Attempt): void {
   if (permission === null) return;
   const { app, device } = permission;
-  gateway.directory.app(app).endOpening(device, connection);
-  if (opened !== null && connection.session === null)
-    gateway.departures.add({ app, device, generation: opened.generation, bootId: gateway.bootId });
+  const here = gateway.directory.app(app);
+  const generation = here.endOpening(device, connection);
+  // Its own, which lives or has taken its route along.
+  if (generation === 0 || connection.session?.generation === generation) return;
+  const present = here.devices.get(device);
+  if ((present?.session?.generation ?? 0) >= generation) return;
+  void endRaised(gateway, { app, device, generation }, present);
 }

@@ -36,10 +36,12 @@ export class AppHere {
     if (hints === undefined) this.opening.set(device, (hints = new EarlyHints()));
     hints.attempts.add(connection);
   }
-  /** It is done with that, however it ended. */
-  endOpening(device: DeviceId, connection: Connection): void {
+  /** It is done with that, however it ended. Answers the highest generation that attempts had once the last one has ended, else 0. */
+  endOpening(device: DeviceId, connection: Connection): number {
     const hints = this.opening.get(device);
-    if (hints?.attempts.delete(connection) === true && hints.attempts.size === 0) this.opening.delete(device);
+    if (hints?.attempts.delete(connection) !== true || hints.attempts.size > 0) return 0;
+    this.opening.delete(device);
+    return hints.generation;
   }
   /** The same list for equal lists. */
   sharePatterns(topics: readonly string[]): readonly string[] {

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import type { DeviceId, Epoch } from '../../protocol/ids.ts';
-import { withOperation } from '../../store/with-operation.ts';
-import { aStoreThatFails } from '../failing-store.ts';
+import { aStoreThatFails, holdAnswer, interceptNext } from '../failing-store.ts';
 import type { FailingStore } from '../failing-store.ts';
 import { APP, World } from '../fixtures.ts';
 import type { Entry, TestGateway } from '../fixtures.ts';
@@ -29,37 +28,6 @@ async function bodies(client: TestClient, count: number): Promise<unknown[]> {
   return given();
 }
 
-interface HeldAnswer {
-  /** Resolves once the store has done it. */
-  readonly done: Promise<void>;
-  /** Its answer arrives at the gateway. */
-  release(): void;
-}
-/** The next operation of that name goes through this; those after it do not. */
-function interceptNext(
-  name: 'openSession' | 'subscribe',
-  through: (ask: () => Promise<unknown>) => Promise<unknown>,
-): void {
-  const real = world.store;
-  const operation = async (...args: unknown[]): Promise<unknown> => {
-    failing.behind = real;
-    return await through(() => Reflect.apply(real[name], real, args) as Promise<unknown>);
-  };
-  failing.behind = withOperation(real, { [name]: operation });
-}
-/** The next operation of that name is done at once; its answer stays on the way. */
-function holdAnswer(name: 'openSession' | 'subscribe'): HeldAnswer {
-  const done = Promise.withResolvers<void>();
-  const released = Promise.withResolvers<void>();
-  interceptNext(name, async (ask) => {
-    const answer = await ask();
-    done.resolve();
-    await released.promise;
-    return answer;
-  });
-  return { done: done.promise, release: () => released.resolve() };
-}
-
 describe('a hint that is taken before the answer of the store', () => {
   /** A device that has had one message, and its place. */
   async function aDevice(): Promise<{ token: string; first: Entry }> {
@@ -75,7 +43,7 @@ describe('a hint that is taken before the answer of the store', () => {
     const gateway = await aGateway();
     const router = await gateway.router();
     const { token, first } = await aDevice();
-    const held = holdAnswer('openSession');
+    const held = holdAnswer(failing, 'openSession');
     const client = await gateway.socket();
     client.send(hello(token, first));
     await held.done;
@@ -89,7 +57,7 @@ describe('a hint that is taken before the answer of the store', () => {
     const gateway = await aGateway();
     const router = await gateway.router();
     const { token, first } = await aDevice();
-    const held = holdAnswer('openSession');
+    const held = holdAnswer(failing, 'openSession');
     const client = await gateway.socket();
     client.send(hello(token, first));
     await held.done;
@@ -104,7 +72,7 @@ describe('a hint that is taken before the answer of the store', () => {
     const gateway = await aGateway();
     const router = await gateway.router();
     const token = await world.device('new');
-    const held = holdAnswer('subscribe'); // $all, at a device's first session
+    const held = holdAnswer(failing, 'subscribe'); // $all, at a device's first session
     const client = await gateway.socket();
     client.send({ type: 'hello', version: 1, token });
     await held.done;
@@ -121,7 +89,7 @@ describe('a hint that is taken before the answer of the store', () => {
     const { token, first } = await aDevice();
     const older = await gateway.connect({ token });
     await bodies(older, 1);
-    const held = holdAnswer('openSession');
+    const held = holdAnswer(failing, 'openSession');
     const client = await gateway.socket();
     client.send(hello(token, first));
     await held.done;
@@ -140,7 +108,7 @@ describe('a hint that is taken before the answer of the store', () => {
     client.send(hello(token, first));
     await client.next('welcome');
     failing.away = false;
-    const held = holdAnswer('openSession');
+    const held = holdAnswer(failing, 'openSession');
     const storeIsBack = world.pass(4000);
     await held.done;
     await router.toDevice('d', await world.appendTo('d', 'second'));
@@ -190,7 +158,7 @@ describe('once the store is back, what came without a hint is there long before 
     await world.pass(2500);
     const route = (await world.store.device(APP, 'd' as DeviceId))!.route!;
     await world.store.closeSessions([{ app: APP, device: 'd' as DeviceId, generation, bootId: route.bootId }]);
-    interceptNext('openSession', async (ask) => {
+    interceptNext(failing, 'openSession', async (ask) => {
       await world.appendTo('d', 'before');
       return await ask();
     });

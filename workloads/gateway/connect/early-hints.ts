@@ -10,6 +10,8 @@ import type { Connection } from './connection.ts';
 export class EarlyHints {
   /** Connections that are opening a session of the device; nearly always one. */
   readonly attempts = new Set<Connection>();
+  /** The highest generation that the store gave one of them; 0: none yet. */
+  generation = 0;
   readonly #heard = new Map<Lane, HeardStream>();
 
   /** A lane reaches at least this far. */

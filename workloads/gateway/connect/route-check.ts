@@ -1,7 +1,7 @@
 // Confirms the routes of live sessions with the store: without a route no hint comes. It finds what nobody told us: a newer session whose
 // word was lost on a link, a route that was swept while our lease had run out, a store that lost its tail. position-check.ts brings the
 // routes of all sessions once a round; who has a doubt asks here.
-import type { AppId } from '../../protocol/ids.ts';
+import type { AppId, DeviceId } from '../../protocol/ids.ts';
 import type { Route } from '../../store/port.ts';
 import type { Connection } from './connection.ts';
 import { catchUp, closeReplaced } from '../delivery/deliver.ts';
@@ -29,10 +29,9 @@ export async function confirmRoute(gateway: Gateway, connection: Connection, rou
   if (connection.phase !== 'live' || connection.session!.provisional) return;
   const { permission, generation } = connection.session!;
   const { app, device } = permission;
-  // Our own opening that got through though its answer was lost: nobody else of this device is here, so the route is this session's.
-  if (route !== null && route.bootId === gateway.bootId && route.generation > generation && isAlone(connection)) {
-    connection.session!.generation = route.generation;
-    handTicket(gateway, connection);
+  if (route !== null && route.generation > generation && isOfThisPlace(connection, route)) {
+    // Whoever is opening takes over, or asks here once it has given up.
+    if (!gateway.directory.app(app).opening.has(device)) takeRoute(gateway, connection, route);
     return;
   }
   // By token or by ticket, that is not known here; a client that moved by itself no longer listens to this connection.
@@ -41,11 +40,39 @@ export async function confirmRoute(gateway: Gateway, connection: Connection, rou
   else if (route === null || route.bootId !== gateway.bootId) await reopen(gateway, connection);
 }
 
-/** The only connection of its device at this gateway, and none is being opened. */
-function isAlone(connection: Connection): boolean {
-  const { app, device } = connection.session!.permission;
-  const here = connection.gateway.directory.find(app);
-  return here?.devices.get(device) === connection && !here.opening.has(device);
+/**
+ * A newer generation than that of the session that is here now was raised by attempts of its device at this gateway that gave up: the
+ * route is the session's, since it names this life and nobody else of the device is here. Without a session, it goes. Never rejects.
+ */
+export async function endRaised(
+  gateway: Gateway,
+  raised: { readonly app: AppId; readonly device: DeviceId; readonly generation: number },
+  present: Connection | undefined,
+): Promise<void> {
+  try {
+    if (present?.phase === 'live') await checkRoutes(gateway, [present]);
+  } catch (error) {
+    gateway.log.debug({ problem: String(error) }, 'route not confirmed, with the next position check');
+  }
+  if (present?.phase !== 'live' || present.session!.provisional)
+    gateway.departures.add({ ...raised, bootId: gateway.bootId });
+}
+
+/** It names this life and the account of the session that is the device's here. */
+function isOfThisPlace(connection: Connection, route: Route): boolean {
+  const { gateway, session } = connection;
+  const { app, account, device } = session!.permission;
+  const isPresent = gateway.directory.find(app)?.devices.get(device) === connection;
+  return isPresent && route.bootId === gateway.bootId && route.account === account;
+}
+
+/** Our own opening whose answer was lost, or that gave up: the route is this session's. Acks that came meanwhile did not count. */
+function takeRoute(gateway: Gateway, connection: Connection, route: Route): void {
+  const session = connection.session!;
+  session.generation = route.generation;
+  for (const cursor of session.cursors)
+    if (cursor.lane !== null && cursor.acked > 0) gateway.settles.note(connection, cursor);
+  handTicket(gateway, connection);
 }
 
 /** The ticket that goes with a generation that was raised while the connection lives. */
