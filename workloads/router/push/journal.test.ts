@@ -4,7 +4,9 @@ import type { TestContext } from 'node:test';
 import { openInProcessBus } from '../../bus/in-process.ts';
 import { BUS_TOPICS, BusUnavailableError } from '../../bus/port.ts';
 import type { Bus } from '../../bus/port.ts';
+import { messageIdTimeMs } from '../../protocol/ids.ts';
 import type { DeviceId, TopicName } from '../../protocol/ids.ts';
+import { LIMITS } from '../../protocol/limits.ts';
 import { decodeRecord } from '../../protocol/record.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { silentLog } from '../../runtime/log.ts';
@@ -289,10 +291,10 @@ test('an entry that says less or other than a push is none, whichever field it i
     }
 });
 
-test('a keyed push that comes again across the border of ten minutes has its id, for ten minutes, where it was journalled', () => {
+test('a keyed push that comes again across a border of its id’s time has its id, for a day, where it was journalled', () => {
   const ids = new KeyedIds();
   const at = (nowMs: number) => ids.of(SHOP, 'k', { fingerprint: 'f', nowMs });
-  const border = Math.ceil(1_800_000_000_000 / KEYED_ID_MS) * KEYED_ID_MS;
+  const border = messageIdTimeMs(at(1_800_000_000_000)) + KEYED_ID_MS;
   const id = at(border - 10);
   assert.notEqual(at(border + 10), id, 'what the store has, it knows by the key');
   ids.remember(id, border - 10);
@@ -304,10 +306,30 @@ test('a keyed push that comes again across the border of ten minutes has its id,
   assert.notEqual(at(border + 10), id, 'the oldest is forgotten');
 });
 
-test('the id of a keyed push is the same for ten minutes and differs by key, app and request', () => {
+test('a keyed push that comes again at another router has its id, but for one in thousands that crosses a border', () => {
+  const others = (afterMs: number): number => {
+    let count = 0;
+    for (let i = 0; i < 10_000; i++) {
+      // Around the border of ten minutes and that of a day.
+      const nowMs = Date.UTC(2027, 0, 15) - 30_000;
+      const request = { fingerprint: `f${i}` };
+      const id = keyedId(SHOP, 'k', { ...request, nowMs });
+      if (keyedId(SHOP, 'k', { ...request, nowMs: nowMs + afterMs }) !== id) count++;
+    }
+    return count;
+  };
+  const [minute, hour, day] = [others(60_000), others(3_600_000), others(LIMITS.idempotencyWindowMs)];
+  assert.ok(minute < 20, `${minute} of 10,000 after a minute`);
+  assert.ok(hour < 600, `${hour} of 10,000 after an hour`);
+  assert.equal(day, 10_000, 'once the store has forgotten the key it is another message');
+});
+
+test('the id of a keyed push is the same for a day and differs by key, app and request', () => {
   const nowMs = 1_800_000_000_000;
   const id = keyedId(SHOP, 'k', { fingerprint: 'f', nowMs });
-  const start = Math.floor(nowMs / KEYED_ID_MS) * KEYED_ID_MS;
+  const start = messageIdTimeMs(id);
+  assert.ok(start <= nowMs && start > nowMs - KEYED_ID_MS);
+  assert.equal(keyedId(SHOP, 'k', { fingerprint: 'f', nowMs: start }), id);
   assert.equal(keyedId(SHOP, 'k', { fingerprint: 'f', nowMs: start + KEYED_ID_MS - 1 }), id);
   const others = [
     keyedId(SHOP, 'k2', { fingerprint: 'f', nowMs }),
