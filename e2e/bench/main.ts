@@ -8,6 +8,7 @@ import { BATCH_DEFAULTS, batch } from './batch.ts';
 import { bus } from './bus.ts';
 import { doors } from './doors.ts';
 import { idle } from './idle.ts';
+import { endOnSignals } from './processes.ts';
 import { PUSH100K_DEFAULTS, push100k } from './push100k.ts';
 import { redis } from './redis.ts';
 import { MissingPartError } from './stage.ts';
@@ -190,6 +191,7 @@ if (bench === null) {
   console.error(USAGE);
   process.exit(2);
 }
+const bySignal = endOnSignals();
 try {
   if (!values.json) console.log(`${name} on ${describeMachine()}, Node ${process.version}`);
   const result = await bench();
@@ -197,6 +199,7 @@ try {
     for (const [key, value] of Object.entries(result)) console.log(`  ${key}: ${JSON.stringify(value)}`);
   console.log(JSON.stringify({ bench: name, machine: describeMachine(), node: process.version, ...result }));
 } catch (error) {
+  await bySignal(); // then it fails because of that
   console.error(error instanceof MissingPartError ? error.message : error);
   process.exit(1);
 }

@@ -3,13 +3,12 @@
 // keeps nothing; what is nearest to durable is history in a Redis, from which a client that comes back recovers. It has no acks.
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { BatchSender } from './batches.ts';
 import { freePort } from '../../workloads/runtime/free-port.ts';
-import { startProcess } from './processes.ts';
+import { openFolder, removeFolder, startProcess } from './processes.ts';
 import type { StartedProcess } from './processes.ts';
 import { startRedis } from './stage.ts';
 import { cpuSeconds } from './usage.ts';
@@ -43,12 +42,12 @@ const HISTORY = { history_size: 100, history_ttl: '600s', force_recovery: true }
 
 export async function startOtherServer(path: string, options: OtherServerOptions): Promise<OtherServer> {
   const { channelsEach, durable = false, nodes = 1, pingSeconds } = options;
-  const folder = mkdtempSync(join(tmpdir(), 'pushcluster-other-'));
+  const folder = openFolder();
   const key = randomBytes(16).toString('hex');
   const started: StartedProcess[] = [];
   const stop = async (): Promise<void> => {
     for (const process of started.reverse()) await process.stop();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   };
   try {
     const redis = durable || nodes > 1 ? await startRedis(folder, { always: false, rewrites: false }) : null;

@@ -1,14 +1,12 @@
 // C11: what batching by tick is worth: the same operations of the store against a real Redis, one in flight and many asked in one tick. The
 // clients of the store are what is measured; they are in this process.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { messageIdAt } from '../../workloads/protocol/ids.ts';
 import type { AccountId, AppId, DeviceId } from '../../workloads/protocol/ids.ts';
 import { systemClock } from '../../workloads/runtime/clock.ts';
 import { silentLog } from '../../workloads/runtime/log.ts';
 import type { Store } from '../../workloads/store/port.ts';
 import { openRedisStore } from '../../workloads/store/redis/redis-store.ts';
+import { openFolder, removeFolder } from './processes.ts';
 import { startRedis } from './stage.ts';
 import { cpuSeconds } from './usage.ts';
 
@@ -19,7 +17,7 @@ const TOGETHER = 1000;
 const RECORD_BYTES = 150;
 
 export async function redis(): Promise<Readonly<Record<string, unknown>>> {
-  const folder = mkdtempSync(join(tmpdir(), 'pushcluster-bench-'));
+  const folder = openFolder();
   const { url, process: server } = await startRedis(folder, { always: false, rewrites: true });
   const store = await openRedisStore({
     url,
@@ -45,7 +43,7 @@ export async function redis(): Promise<Readonly<Record<string, unknown>>> {
   } finally {
     await store.close();
     await server.stop();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   }
 }
 

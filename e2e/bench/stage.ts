@@ -1,8 +1,7 @@
 // The stage of a bench: a folder with keys and documents, a store, one gateway and, where pushes are needed, one router, each as a process of
 // its own from dist/. The registry is not needed: tokens are minted here with the same keys.
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { APPS_KEY } from '../../workloads/protocol/apps.ts';
 import type { AppsDocument } from '../../workloads/protocol/apps.ts';
@@ -13,7 +12,7 @@ import { aManualClock } from '../../workloads/runtime/clock.ts';
 import { generateKeyFiles, openKeys, signToken } from '../../workloads/runtime/credentials.ts';
 import { silentLog } from '../../workloads/runtime/log.ts';
 import { freePort } from '../../workloads/runtime/free-port.ts';
-import { startProcess } from './processes.ts';
+import { openFolder, removeFolder, startProcess } from './processes.ts';
 import type { StartedProcess } from './processes.ts';
 import { cpuSeconds } from './usage.ts';
 
@@ -64,11 +63,11 @@ export class MissingPartError extends Error {
 }
 
 export async function startStage(options: StageOptions): Promise<Stage> {
-  const folder = mkdtempSync(join(tmpdir(), 'pushcluster-bench-'));
+  const folder = openFolder();
   const started: StartedProcess[] = [];
   const stop = async (): Promise<void> => {
     for (const process of started.reverse()) await process.stop();
-    rmSync(folder, { recursive: true, force: true });
+    removeFolder(folder);
   };
   try {
     const apiKey = randomBytes(16).toString('base64url');
