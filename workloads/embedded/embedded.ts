@@ -12,6 +12,7 @@ import { openMemoryKube } from '../../operator/kube/memory.ts';
 import type { MemoryKube } from '../../operator/kube/memory.ts';
 import { KINDS } from '../../operator/kube/port.ts';
 import { openPrometheus } from '../../operator/prometheus.ts';
+import { ANNOTATION_ADMIN_ADDRESS } from '../../operator/types.ts';
 import type { ClusterStatus } from '../../operator/types.ts';
 import { openInProcessBus } from '../bus/in-process.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -48,6 +49,8 @@ export interface Embedded {
   /** Names of the PushApps. */
   readonly apps: readonly string[];
   status(): Promise<ClusterStatus | null>;
+  /** Where the admin ports of the pods that run are, by the pod's name: health and metrics. They are picked, and stay with their pods. */
+  admins(): Promise<readonly { readonly pod: string; readonly address: string }[]>;
   /** What `kubectl scale pushcluster` does. */
   scale(replicas: number): Promise<void>;
   /** Drops a pod's sockets and memory, as kill -9 would. */
@@ -84,6 +87,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
     name: at.name,
     apps: manifest.apps.map((app) => app.metadata.name),
     status: async () => ((await kube.get(KINDS.pushCluster, at))?.['status'] as ClusterStatus | undefined) ?? null,
+    admins: () => adminsOf(kube),
     scale: (replicas) => kube.scale(KINDS.pushCluster, at, replicas),
     kill: (pod) => kubelet.kill(pod),
     restartOperator: async () => {
@@ -97,6 +101,16 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Embedded> 
       if (isTemporary) rmSync(dir, { recursive: true, force: true });
     },
   };
+}
+
+async function adminsOf(kube: MemoryKube): ReturnType<Embedded['admins']> {
+  const { items } = await kube.list(KINDS.pod, { namespace: NAMESPACE });
+  return items
+    .flatMap(({ metadata }) => {
+      const address = metadata.annotations?.[ANNOTATION_ADMIN_ADDRESS];
+      return address === undefined ? [] : [{ pod: metadata.name, address }];
+    })
+    .toSorted((a, b) => (a.pod < b.pod ? -1 : 1));
 }
 
 function openController(kube: MemoryKube, options: EmbeddedOptions): Controller {

@@ -7,11 +7,12 @@ import type { Client } from '../client/client.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { LOG_LEVELS, openLog } from '../runtime/log.ts';
 import type { LogLevel } from '../runtime/log.ts';
-import { DEMO_DEVICE, openDemoDevice } from './demo-device.ts';
+import { openDemoDevice } from './demo-device.ts';
 import { isReady, openEmbedded } from './embedded.ts';
 import type { Embedded } from './embedded.ts';
 import { gatewaysOf, readManifest } from './manifest.ts';
 import { assertPortsFree } from './ports.ts';
+import { describeWelcome } from './welcome.ts';
 
 const QUICKSTART = join(import.meta.dirname, '../../crds/examples/quickstart.yaml');
 const READY_TIMEOUT_MS = 60_000;
@@ -71,25 +72,6 @@ async function untilReady(embedded: Embedded): Promise<void> {
   }
 }
 
-async function printWelcome(embedded: Embedded, seconds: number): Promise<void> {
-  const status = await embedded.status();
-  const router = status?.routerAddress ?? '';
-  console.log(`\nPushCluster ${embedded.name} is ready after ${seconds.toFixed(1)} s`);
-  console.log(`  push API   ${router}/v1/messages      (OpenAPI: ${router}/v1/openapi.json)`);
-  console.log(`  registry   ${status?.registryAddress ?? ''}/v1/register`);
-  for (const gateway of status?.gateways ?? []) console.log(`  gateway    ${gateway.address}  ${gateway.name}`);
-  console.log(
-    `\nPush something:\n  curl -s ${router}/v1/messages -H 'authorization: Bearer ${embedded.access.apiKey}' \\`,
-  );
-  console.log(
-    `    -H 'content-type: application/json' -d '{"target":{"device":"${DEMO_DEVICE.device}"},"body":{"hello":"world"}}'`,
-  );
-  console.log(`\nOne more device, which sends what you type to it, from another terminal here:`);
-  console.log(
-    `  npm run device -- bob phone-2 --app ${embedded.apps[0] ?? ''} --registry ${status?.registryAddress ?? ''} \\\n    --access ${embedded.accessPath}\n`,
-  );
-}
-
 async function run(manifestPath: string, flags: Flags): Promise<void> {
   const startedMs = performance.now();
   const manifest = readManifest(readFileSync(manifestPath, 'utf8'));
@@ -109,7 +91,7 @@ async function run(manifestPath: string, flags: Flags): Promise<void> {
     if (flags.replicas !== undefined) await embedded.scale(flags.replicas);
     await untilReady(embedded);
     if (flags.demo) device = await openDevice(embedded);
-    await printWelcome(embedded, (performance.now() - startedMs) / 1000);
+    console.log(await describeWelcome(embedded, (performance.now() - startedMs) / 1000));
     await stopped;
   };
   try {
