@@ -84,7 +84,7 @@ function cutShort(kind: 'single' | 'cluster'): void {
     };
     const atTopic = (script: Script, ...args: (string | number)[]): Promise<Reply> =>
       askOne(topology, script, { ...streamKey(topic('t')), args: [WHO.device, ...args] });
-    const enterRow = (): Promise<Reply> => atDevice(SUBSCRIBE, JSON.stringify([['t', false, NAME]]));
+    const enterRow = (name = NAME): Promise<Reply> => atDevice(SUBSCRIBE, JSON.stringify([['t', false, name]]));
     const leaveRow = (): Promise<Reply> => atDevice(UNSUBSCRIBE, JSON.stringify(['t']));
     const count = async (): Promise<number> =>
       (await under.store.topicSubscribers(APP, topicName('t'), { after: null, limit: 9 })).count;
@@ -127,12 +127,12 @@ function cutShort(kind: 'single' | 'cluster'): void {
     });
 
     test('left in the topic and not yet dropped: what came after is not counted, by whoever finishes', async () => {
-      for (const finishIt of [
-        () => openCursors(),
-        () => under.store.unsubscribe(APP, WHO.device, [topicName('t')]),
-        () => under.store.subscribe(APP, WHO.device, [hear('t')]),
-      ]) {
-        const subscription = rowsOf(await enterRow())[0]!.subscription;
+      for (const [subscription, finishIt] of [
+        ['one', () => openCursors()],
+        ['two', () => under.store.unsubscribe(APP, WHO.device, [topicName('t')])],
+        ['three', () => under.store.subscribe(APP, WHO.device, [hear('t')])],
+      ] as const) {
+        await enterRow(subscription);
         await under.store.subscribe(APP, WHO.device, [hear('t')]);
         const before = await under.store.ledger(APP);
         await appendAll(under.store, topic('t'), ['a', 'b']);
@@ -165,6 +165,22 @@ function cutShort(kind: 'single' | 'cluster'): void {
       await appendAll(under.store, topic('t'), ['a']);
       await assertLedger(under.store, {});
     });
+
+    for (const [how, once] of [
+      ['for the first time', false],
+      ['once more', true],
+    ] as const)
+      test(`entered in the topic ${how} after another had left it, by someone who then died: nobody counts it`, async () => {
+        const rows = rowsOf(await enterRow());
+        if (once) await finish(topology, WHO, rows);
+        await under.store.unsubscribe(APP, WHO.device, [topicName('t')]);
+        await atTopic(JOIN_TOPIC, NAME);
+        assert.equal(await count(), 0);
+        await appendAll(under.store, topic('t'), ['a']);
+        await assertLedger(under.store, {});
+        await under.store.subscribe(APP, WHO.device, [hear('t')]);
+        assert.equal(await count(), 1, 'another subscription of the same topic is not in its way');
+      });
 
     test('a step that is done twice counts once', async () => {
       await under.store.subscribe(APP, WHO.device, [hear('t')]);

@@ -1,12 +1,14 @@
 // A topic's subscribers, in the topic's slot: `{b}sv<app/topic>`, a zset by name of 'device\0name of the subscription\0joined', so that an
 // append adds their number to accepted (R12). One that left is remembered with the head of that moment, `{b}sV<app/topic>\0device\0name`,
-// until its device's row is gone too: whoever finishes what was cut short counts the same.
+// until its device's row is gone too: whoever finishes what was cut short counts the same; and a minute longer, in which whoever was slow
+// does not enter it again and die.
 import { LEDGER } from './outcome-lib.ts';
 import { aScript, COMMON } from './script.ts';
 import { STREAM_READ } from './stream-lib.ts';
 
 const SUBSCRIBERS = `
 local LEFT_MS = 31 * 24 * 3600000
+local LATE_MS = 60000
 local function zset_of(key)
   local prefix, stream = split(key)
   return prefix .. 'v' .. string.sub(stream, 3)
@@ -23,7 +25,10 @@ local function member_of(zset, device)
   return member, string.sub(member, #device + 2, at - 1), tonumber(string.sub(member, at + 1))
 end`;
 
-/** Key: the topic's meta. Arguments: device, name of the subscription. Reply: {epoch or '', offset it joined at}. */
+/**
+ * Key: the topic's meta. Arguments: device, name of the subscription. Reply: {epoch or '', offset it joined at}; one that was left does not
+ * join, and has no row any more that this could be written to.
+ */
 export const JOIN_TOPIC = aScript(
   'join-topic',
   { flags: '', itemsMax: 32 },
@@ -35,6 +40,7 @@ return for_each(2, function(key, a)
   local device, subscription, zset, m = ARGV[a], ARGV[a + 1], zset_of(key), load_meta(key)
   local member, of, joined = member_of(zset, device)
   if of ~= subscription then
+    if call('EXISTS', left_key(key, device, subscription)) == 1 then return { '', 0 } end
     if member then call('ZREM', zset, member) end
     joined = m and m[HEAD] or 0
     call('ZADD', zset, 0, table.concat({ device, subscription, joined }, '\\0'))
@@ -59,8 +65,11 @@ return counting(for_each(3, function(key, a)
   local device, subscription, zset = ARGV[a], ARGV[a + 1], zset_of(key)
   local member, of, joined = member_of(zset, device)
   if of ~= subscription then
-    local left = call('GET', left_key(key, device, subscription))
-    return left and unpack_row(left) or { -1, -1 }
+    local name = left_key(key, device, subscription)
+    local left = call('GET', name)
+    if left then return unpack_row(left) end
+    call('SET', name, pack_row({ -1, -1 }), 'PX', LATE_MS)
+    return { -1, -1 }
   end
   local m = load_meta(key)
   local head = m and m[HEAD] or 0
@@ -83,7 +92,7 @@ export const FORGET_LEFT = aScript(
   STREAM_READ,
   SUBSCRIBERS,
   `
-return for_each(2, function(key, a) return call('DEL', left_key(key, ARGV[a], ARGV[a + 1])) end)`,
+return for_each(2, function(key, a) return call('PEXPIRE', left_key(key, ARGV[a], ARGV[a + 1]), LATE_MS) end)`,
 );
 
 /** Key: the topic's meta. Arguments: after ('' for the start), most. Reply: {how many in all, device, …}. */
