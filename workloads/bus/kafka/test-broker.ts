@@ -1,5 +1,5 @@
 // Starts a real Kafka broker for tests: one node (KRaft), a small heap, data in a temporary folder, killed by its pid and gone with the
-// test at the latest. The broker is a part of e2e/setup; a start takes about 3 s.
+// test at the latest. The broker is a part of e2e/setup; a start takes about 3 s. test-cluster.ts starts several as one Kafka.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { freePort } from '../../runtime/free-port.ts';
+import { lastingPort } from '../../runtime/free-port.ts';
 
 /** A serial collector, one compiler and few threads: 150 MB and 3 s instead of 400 MB and 6 s. */
 const JAVA = ['-Xms64m', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
@@ -23,21 +23,39 @@ export interface TestBrokerOptions {
   readonly properties?: readonly string[];
   /** A SCRAM-SHA-512 user, made before the first start. */
   readonly user?: { readonly name: string; readonly password: string };
+  /** Which one of several it is. Default: the only one, of a Kafka of its own. */
+  readonly node?: TestNode;
+}
+
+export interface TestNode {
+  readonly id: number;
+  readonly clusterId: string;
+  readonly port: number;
+  readonly controllerPort: number;
+  /** All nodes as they vote: id@host:controllerPort, with commas. */
+  readonly voters: string;
+}
+
+export function newClusterId(): string {
+  // Begins with a letter: '-' would be taken for another option.
+  return `K${randomBytes(16).toString('base64url').slice(1)}`;
 }
 
 export class TestBroker {
   readonly host: string;
   readonly port: number;
   readonly dir: string;
+  readonly node: TestNode;
   readonly #program: string;
   #child: ChildProcess | null = null;
 
-  private constructor(options: TestBrokerOptions, ports: { port: number; controller: number }) {
+  private constructor(options: TestBrokerOptions, node: TestNode) {
     this.host = options.host ?? '127.0.0.1';
-    this.port = ports.port;
+    this.port = node.port;
+    this.node = node;
     this.dir = mkdtempSync(join(tmpdir(), 'pushcluster-kafka-'));
     this.#program = options.program;
-    const lines = propertiesOf(this, ports.controller, options.properties ?? []);
+    const lines = propertiesOf(this, options.properties ?? []);
     writeFileSync(join(this.dir, 'server.properties'), `${lines.join('\n')}\n`);
     process.once('exit', this.#killNow);
   }
@@ -46,11 +64,15 @@ export class TestBroker {
   };
 
   static async start(options: TestBrokerOptions): Promise<TestBroker> {
-    const host = options.host ?? '127.0.0.1';
-    const broker = new TestBroker(options, { port: await freePort(host), controller: await freePort(host) });
-    await broker.#format(options.user);
-    await broker.start();
-    return broker;
+    const broker = new TestBroker(options, options.node ?? (await theOnlyNode(options.host ?? '127.0.0.1')));
+    try {
+      await broker.#format(options.user);
+      await broker.start();
+      return broker;
+    } catch (error) {
+      await broker.remove();
+      throw error;
+    }
   }
 
   get url(): string {
@@ -96,9 +118,8 @@ export class TestBroker {
   }
 
   async #format(user: TestBrokerOptions['user']): Promise<void> {
-    // Begins with a letter: '-' would be taken for another option.
-    const id = `K${randomBytes(16).toString('base64url').slice(1)}`;
-    const words = ['kafka.tools.StorageTool', 'format', '-t', id, '-c', join(this.dir, 'server.properties')];
+    const config = join(this.dir, 'server.properties');
+    const words = ['kafka.tools.StorageTool', 'format', '-t', this.node.clusterId, '-c', config];
     if (user !== undefined) words.push('--add-scram', `SCRAM-SHA-512=[name=${user.name},password=${user.password}]`);
     const child = this.#run(['-XX:TieredStopAtLevel=1', ...words]);
     const code = await new Promise((resolve) => child.once('close', resolve));
@@ -118,12 +139,17 @@ export class TestBroker {
   }
 }
 
-function propertiesOf({ host, port, dir }: TestBroker, controller: number, more: readonly string[]): readonly string[] {
+async function theOnlyNode(host: string): Promise<TestNode> {
+  const [port, controllerPort] = [await lastingPort(host), await lastingPort(host)];
+  return { id: 1, clusterId: newClusterId(), port, controllerPort, voters: `1@${host}:${controllerPort}` };
+}
+
+function propertiesOf({ host, port, dir, node }: TestBroker, more: readonly string[]): readonly string[] {
   return [
     'process.roles=broker,controller',
-    'node.id=1',
-    `controller.quorum.voters=1@${host}:${controller}`,
-    `listeners=PLAINTEXT://${host}:${port},CONTROLLER://${host}:${controller}`,
+    `node.id=${node.id}`,
+    `controller.quorum.voters=${node.voters}`,
+    `listeners=PLAINTEXT://${host}:${port},CONTROLLER://${host}:${node.controllerPort}`,
     `advertised.listeners=PLAINTEXT://${host}:${port}`,
     'controller.listener.names=CONTROLLER',
     'listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
