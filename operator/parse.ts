@@ -198,7 +198,7 @@ function parseBus(kafka: FieldReader): BusSpec {
     username,
     secretRef,
     partitions: kafka.integer('partitions', { fallback: 12, min: 1, max: 1000 }),
-    replicationFactor: kafka.integer('replicationFactor', { fallback: 3, min: 1, max: 9 }),
+    replicationFactor: kafka.integer('replicationFactor', { fallback: 3, min: 0, max: 9 }),
   };
 }
 

@@ -79,6 +79,7 @@ export interface BusSpec {
   /** Secret and key of the password; null: none. */
   readonly secretRef: SecretKey | null;
   readonly partitions: number;
+  /** Of topics that are made; 0: as the brokers are set. */
   readonly replicationFactor: number;
 }
 

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { busSettings } from '../../workloads/settings/bus.ts';
 import { drainerSettings } from '../../workloads/settings/drainer.ts';
 import { gatewaySettings } from '../../workloads/settings/gateway.ts';
 import { registrySettings } from '../../workloads/settings/registry.ts';
@@ -473,6 +474,15 @@ describe('the bus', () => {
         secretKeyRef: { name: 'kafka', key: 'password' },
       });
     }
+  });
+
+  it('makes topics with three replicas, in a manifest that says nothing as in a role that is told nothing', () => {
+    const replicasOf = (kafka: object): unknown =>
+      envOf(gatewaySet(aCluster({ bus: { kafka: { ...bus.kafka, ...kafka } } }), 1))['PUSHCLUSTER_BUS_REPLICATION'];
+    assert.equal(replicasOf({}), '3');
+    assert.equal(busSettings.busReplication.fallback, '3');
+    assert.equal(replicasOf({ replicationFactor: 1 }), '1');
+    assert.equal(replicasOf({ replicationFactor: 0 }), '0', 'as the brokers are set');
   });
 
   it('gives the upstream role its handlers, how often and how long they are tried, and a database of its own where none is named', () => {

@@ -17,15 +17,15 @@ export const busSettings = {
       max: 1000,
     },
   ),
-  busReplication: integer('PUSHCLUSTER_BUS_REPLICATION', 'Replicas of topics that are made.', {
-    fallback: 1,
-    min: 1,
-    max: 9,
-  }),
+  busReplication: integer(
+    'PUSHCLUSTER_BUS_REPLICATION',
+    'Replicas of topics that are made, at most one for each broker; half of them must have what counts as kept. 0: as the brokers are set.',
+    { fallback: 3, min: 0, max: 9 },
+  ),
   busTimeoutMs: integer(
     'PUSHCLUSTER_BUS_TIMEOUT_MS',
-    'A publish that takes longer has failed, outcome unknown: more than a broker takes to start again.',
-    { fallback: 10_000, min: 500, max: 120_000 },
+    'A publish that takes longer has failed, outcome unknown: more than brokers take to lead what a dead one led (9 to 12 s).',
+    { fallback: 15_000, min: 500, max: 120_000 },
   ),
   busTls: choice('PUSHCLUSTER_BUS_TLS', 'true: TLS to the brokers.', { values: ['true', 'false'], fallback: 'false' }),
   busCa: text('PUSHCLUSTER_BUS_CA', 'Certificates that sign the brokers’, PEM; empty: the public ones.', ''),

@@ -47,6 +47,7 @@ test(
       PUSHCLUSTER_BUS: broker.url,
       PUSHCLUSTER_BUS_PREFIX: 'a.b.',
       PUSHCLUSTER_BUS_PARTITIONS: '4',
+      PUSHCLUSTER_BUS_REPLICATION: '1',
       PUSHCLUSTER_UPSTREAM_HANDLERS: JSON.stringify([{ kinds: ['*'], type: 'database' }]),
       PUSHCLUSTER_UPSTREAM_DATABASE: `sqlite:${join(dir, 'upstream.sqlite')}`,
     };

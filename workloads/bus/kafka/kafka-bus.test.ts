@@ -5,6 +5,7 @@ import kafkajs from 'kafkajs';
 import { findPart, missingPart } from '../../../e2e/setup/parts.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { silentLog } from '../../runtime/log.ts';
+import type { Log } from '../../runtime/log.ts';
 import { aCollector, aRecord, busContract, valueOf } from '../contract.ts';
 import { BusFullError, BusUnavailableError } from '../port.ts';
 import type { Bus } from '../port.ts';
@@ -33,18 +34,31 @@ function wait(ms: number): Promise<void> {
 }
 
 /** A bus with names of its own on the broker of this file. */
-function openBus(options: { prefix?: string; publishTimeoutMs?: number; tuning?: Partial<KafkaTuning> } = {}): Bus {
-  const { prefix = `t${++opened}.`, publishTimeoutMs = 20_000, tuning = {} } = options;
+interface BusTestOptions {
+  prefix?: string;
+  publishTimeoutMs?: number;
+  replication?: number;
+  log?: Log;
+  tuning?: Partial<KafkaTuning>;
+}
+function openBus(options: BusTestOptions = {}): Bus {
+  const {
+    prefix = `t${++opened}.`,
+    publishTimeoutMs = 20_000,
+    replication = 1,
+    log = silentLog,
+    tuning = {},
+  } = options;
   return openKafkaBus({
     brokers: broker.brokers,
     tls: null,
     sasl: null,
     prefix,
     partitions: 8,
-    replication: 1,
+    replication,
     publishTimeoutMs,
     clock: systemClock,
-    log: silentLog,
+    log,
     random: Math.random,
     tuning,
   });
@@ -115,6 +129,39 @@ describe('the bus on Kafka', { skip: skip ?? false }, () => {
     await until('the problem to be over', () => bus.health().problem === null);
     await bus.close();
     await admin.disconnect();
+  });
+
+  test('more replicas than there are brokers: says so, and what to set', async () => {
+    const bus = openBus({ prefix: 'many.', replication: 3 });
+    await assert.rejects(bus.publish([aRecord('k', 'never')]), {
+      code: 'bus-unavailable',
+      message:
+        /many\.pushcluster\.test was not made: INVALID_REPLICATION_FACTOR.*3 replicas.*1 brokers.*replicationFactor/,
+    });
+    await bus.close();
+  });
+
+  test('replicas as the brokers are set, where none are asked for', async () => {
+    const bus = openBus({ prefix: 'theirs.', replication: 0 });
+    const to = aCollector();
+    await bus.publish([aRecord('k', 'kept')]);
+    await bus.consume({ topics: [topic], group: 'g', handler: to.handler });
+    await to.until(1);
+    await bus.close();
+  });
+
+  test('a topic that is there and keeps less than asked for is used, and said once', async () => {
+    const made = openBus({ prefix: 'less.' });
+    await made.publish([aRecord('k', 'by one')]);
+    await made.close();
+    const said: unknown[] = [];
+    const log: Log = { ...silentLog, warn: (keys, message) => said.push([message, keys]) };
+    const bus = openBus({ prefix: 'less.', replication: 3, log });
+    await bus.publish([aRecord('k', 'by three')]);
+    await bus.publish([aRecord('k', 'again')]);
+    const keys = { topic: `less.${topic}`, replicas: 1, replicasAsked: 3, minInSync: 1, minInSyncAsked: 2 };
+    assert.deepEqual(said, [['topic keeps its records on fewer brokers than asked for', keys]]);
+    await bus.close();
   });
 
   test('takes bytes up to its limit and rejects the next publish with BusFullError, until some are published', async () => {

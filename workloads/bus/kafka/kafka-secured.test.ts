@@ -69,6 +69,7 @@ describe('the bus on a Kafka with TLS and SCRAM', { skip }, () => {
       PUSHCLUSTER_BUS_USERNAME: USER.name,
       PUSHCLUSTER_BUS_PASSWORD: USER.password,
       PUSHCLUSTER_BUS_PARTITIONS: '2',
+      PUSHCLUSTER_BUS_REPLICATION: '1',
       PUSHCLUSTER_BUS_TIMEOUT_MS: '20000',
       ...over,
     };
