@@ -3,6 +3,8 @@ import kafkajs from 'kafkajs';
 import type { Kafka, KafkaConfig, SASLOptions } from 'kafkajs';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../../runtime/log.ts';
+import { leaveGoneSockets } from './connections.ts';
+import { followCoordinators } from './group-coordinator.ts';
 import { calmRequestQueues } from './request-queue.ts';
 import { plugInZstd } from './zstd.ts';
 
@@ -19,6 +21,7 @@ export interface KafkaBusOptions {
   /** Stands before topics and groups; a Kafka is shared. */
   readonly prefix: string;
   readonly partitions: number;
+  /** Of topics that are made; 0: as the brokers are set. */
   readonly replication: number;
   readonly publishTimeoutMs: number;
   readonly clock: Clock;
@@ -75,13 +78,17 @@ export type KafkaParts = KafkaBusOptions & { readonly tuning: KafkaTuning };
 export function newKafka(parts: KafkaParts, clientId: string, patienceMs: number): Kafka {
   plugInZstd();
   calmRequestQueues();
-  const { brokers, tls, sasl, log } = parts;
+  followCoordinators();
+  leaveGoneSockets();
+  const { brokers, tls, sasl, log, random } = parts;
+  const first = Math.floor(random() * brokers.length);
   const config: KafkaConfig = {
     clientId: `pushcluster-${clientId}`,
-    brokers: [...brokers],
+    // kafkajs asks the first first: clients begin at different ones, so that one that is away is in nobody's way for long.
+    brokers: [...brokers.slice(first), ...brokers.slice(0, first)],
     connectionTimeout: 3000,
     requestTimeout: Math.max(1000, Math.min(parts.publishTimeoutMs, 10_000)),
-    retry: retriesFor(patienceMs),
+    retry: retriesFor(patienceMs, brokers.length),
     logLevel: kafkajs.logLevel.WARN,
     logCreator:
       () =>
@@ -93,9 +100,31 @@ export function newKafka(parts: KafkaParts, clientId: string, patienceMs: number
   return new kafkajs.Kafka(config);
 }
 
-/** kafkajs counts tries: at first 100 ms apart, then 500. */
-export function retriesFor(patienceMs: number): { initialRetryTime: number; maxRetryTime: number; retries: number } {
-  return { initialRetryTime: 100, maxRetryTime: 500, retries: Math.ceil(patienceMs / 500) + 1 };
+/** kafkajs counts tries: at first 100 ms apart, then 500. Each of the brokers named has one at least. */
+export function retriesFor(
+  patienceMs: number,
+  brokers = 1,
+): { initialRetryTime: number; maxRetryTime: number; retries: number } {
+  return { initialRetryTime: 100, maxRetryTime: 500, retries: Math.max(brokers, Math.ceil(patienceMs / 500) + 1) };
+}
+
+/** What a producer cannot go on with, and a new one can. */
+const PRODUCERS_OWN = new Set<unknown>([
+  'OUT_OF_ORDER_SEQUENCE_NUMBER',
+  'UNKNOWN_PRODUCER_ID',
+  'INVALID_PRODUCER_EPOCH',
+]);
+
+/**
+ * Whether another try may do better: a broker is on its way out or in, a leader or coordinator moves. False for what stays wrong until
+ * someone changes it: rights, passwords, settings, the records themselves.
+ */
+export function isPassing(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { retriable, type } = at as { retriable?: unknown; type?: unknown };
+    if (retriable === true || PRODUCERS_OWN.has(type)) return true;
+  }
+  return false;
 }
 
 /** kafkajs's error in one line: its type where the broker gave one. */

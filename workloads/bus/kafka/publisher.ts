@@ -1,19 +1,19 @@
 // Publishes of one durability: everything of a tick, and all that came while the last produce was under way, in one produce call. One call
 // at a time keeps the order of each key. A call that fails or takes too long fails all that wait, since the brokers are then away.
-import kafkajs from 'kafkajs';
-import type { Message, Producer } from 'kafkajs';
 import { sizeOf } from '../record-size.ts';
 import { BUS_RECORD_BYTES_MAX, BusFullError, BusRecordError, BusUnavailableError } from '../port.ts';
 import type { BusRecord } from '../port.ts';
-import { describeKafkaError, newKafka, retriesFor } from './client.ts';
+import { describeKafkaError, isPassing } from './client.ts';
 import type { KafkaParts } from './client.ts';
 import type { Reach } from './reach.ts';
+import { Sender } from './sender.ts';
 import type { Topics } from './topics.ts';
 
 /** Of one call: kafkajs makes one batch for each partition of it, and brokers refuse batches past 1 MiB unless they are set otherwise. */
 const PRODUCE_BYTES_MAX = BUS_RECORD_BYTES_MAX;
-/** Smaller calls are sent as they are: the codec costs more than it saves. */
-const COMPRESS_BYTES_MIN = 1024;
+/** Between two tries of a call whose producer failed. */
+const AGAIN_MIN_MS = 100;
+const AGAIN_MAX_MS = 500;
 /** A broker that refuses a batch for what is in it; whatever else fails is taken for being away. */
 const RECORD_FAULTS = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TIMESTAMP']);
 
@@ -26,23 +26,27 @@ interface Entry {
   given: number;
 }
 
+/** One produce call, while it is waited for. */
+interface Call {
+  isOver: boolean;
+  /** Why its last try failed. */
+  problem: string | null;
+}
+
 export class Publisher {
   readonly #parts: KafkaParts;
   readonly #reach: Reach;
-  readonly #topics: Topics;
-  readonly #durability: 'all' | 'leader';
+  readonly #sender: Sender;
   #waiting: Entry[] = [];
   #bytes = 0;
   #running = false;
   #closed = false;
-  #producer: Promise<Producer> | null = null;
   #idle: Promise<void> = Promise.resolve();
 
   constructor(of: { parts: KafkaParts; reach: Reach; topics: Topics }, durability: 'all' | 'leader') {
     this.#parts = of.parts;
     this.#reach = of.reach;
-    this.#topics = of.topics;
-    this.#durability = durability;
+    this.#sender = new Sender(of, durability);
   }
 
   /** As Bus.publish. */
@@ -116,7 +120,7 @@ export class Publisher {
       for (const entry of touched) this.#end(entry, new BusRecordError(`refused: ${problem}`, { cause: error }));
       return;
     }
-    this.#drop();
+    this.#sender.drop();
     this.#reach.failed(error);
     const failed = new Set([...touched, ...this.#waiting]);
     this.#waiting = [];
@@ -132,67 +136,40 @@ export class Publisher {
 
   async #produce(records: readonly BusRecord[]): Promise<void> {
     const { publishTimeoutMs, clock } = this.#parts;
+    const call: Call = { isOver: false, problem: null };
     const late = Promise.withResolvers<never>();
-    const cancel = clock.after(publishTimeoutMs, () =>
-      late.reject(new Error(`expected an answer within ${publishTimeoutMs} ms`)),
-    );
+    const cancel = clock.after(publishTimeoutMs, () => {
+      const why = call.problem === null ? '' : `: ${call.problem}`;
+      late.reject(new Error(`expected an answer within ${publishTimeoutMs} ms${why}`));
+    });
     try {
-      await Promise.race([this.#send(records), late.promise]);
+      await Promise.race([this.#send(records, call), late.promise]);
     } finally {
+      call.isOver = true;
       cancel();
     }
   }
 
-  async #send(records: readonly BusRecord[]): Promise<void> {
-    const byTopic = Map.groupBy(records, (record) => record.topic);
-    await this.#topics.ensure(byTopic.keys());
-    this.#producer ??= this.#connect();
-    const producer = await this.#producer;
-    const bytes = records.reduce((sum, record) => sum + sizeOf(record), 0);
-    const { None, ZSTD } = kafkajs.CompressionTypes;
-    await producer.sendBatch({
-      acks: this.#durability === 'all' ? -1 : 1,
-      timeout: this.#parts.publishTimeoutMs,
-      compression: bytes < COMPRESS_BYTES_MIN ? None : ZSTD,
-      topicMessages: [...byTopic].map(([topic, rows]) => ({
-        topic: this.#topics.nameOf(topic),
-        messages: rows.map(messageOf),
-      })),
-    });
-  }
-
-  /** Idempotent where every replica must have it: a batch whose answer was lost is then not stored twice by kafkajs's own retry. */
-  async #connect(): Promise<Producer> {
-    const { publishTimeoutMs } = this.#parts;
-    const producer = newKafka(this.#parts, `producer-${this.#durability}`, publishTimeoutMs).producer({
-      createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
-      idempotent: this.#durability === 'all',
-      maxInFlightRequests: 1,
-      allowAutoTopicCreation: false,
-      retry: retriesFor(publishTimeoutMs),
-    });
-    await producer.connect();
-    return producer;
-  }
-
-  /** After a failure its sequence numbers are in doubt: the next call has a new producer. */
-  #drop(): void {
-    const producer = this.#producer;
-    this.#producer = null;
-    producer?.then((open) => open.disconnect()).catch(() => undefined);
+  /** Again, by a new producer, while it is a matter of time: one broker of several is on its way out or in. */
+  async #send(records: readonly BusRecord[], call: Call): Promise<void> {
+    for (let waitMs = AGAIN_MIN_MS; ; waitMs = Math.min(AGAIN_MAX_MS, waitMs * 2)) {
+      try {
+        await this.#sender.send(records);
+        return;
+      } catch (error) {
+        if (call.isOver || !isPassing(error)) throw error;
+        call.problem = describeKafkaError(error);
+      }
+      this.#sender.drop();
+      await new Promise<void>((resolve) => void this.#parts.clock.after(waitMs, resolve));
+      if (call.isOver) return;
+    }
   }
 
   /** Lets what waits be published, then ends. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#idle;
-    const producer = this.#producer;
-    this.#producer = null;
-    await producer?.then((open) => open.disconnect()).catch(() => undefined);
+    await this.#sender.close();
   }
-}
-
-function messageOf({ key, headers, value }: BusRecord): Message {
-  const bytes = Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.byteLength);
-  return { key, headers, value: bytes };
 }

@@ -2,25 +2,13 @@
 // well and quick while they are away. Publishes fail at once while they are away, so that roles turn to their other path (R13).
 import type { Admin } from 'kafkajs';
 import type { BusHealth } from '../port.ts';
-import { describeKafkaError, newKafka } from './client.ts';
+import { describeKafkaError, isPassing, newKafka } from './client.ts';
 import type { KafkaParts } from './client.ts';
 
 const PATIENCE_MS = 5000;
 const AGAIN_MS = 50;
-/** Answers of a broker whose metadata or coordinator is still on its way; kafkajs has a name of its own for the last. */
-const NOT_READY = new Set<unknown>([
-  'NOT_LEADER_FOR_PARTITION',
-  'LEADER_NOT_AVAILABLE',
-  'UNKNOWN_TOPIC_OR_PARTITION',
-  'GROUP_COORDINATOR_NOT_AVAILABLE',
-  'NOT_COORDINATOR_FOR_GROUP',
-  'GROUP_LOAD_IN_PROGRESS',
-]);
-
-function isNotReady(error: unknown): boolean {
-  const { type, name } = error as { type?: unknown; name?: unknown };
-  return NOT_READY.has(type) || name === 'KafkaJSGroupCoordinatorNotFound';
-}
+/** A probe asks so often, each time over a new connection, before the brokers count as away: one of several may be the one that is. */
+const PROBE_TRIES = 5;
 
 export class Reach {
   readonly #parts: KafkaParts;
@@ -85,15 +73,20 @@ export class Reach {
     }
   }
 
-  /** As `ask`, again for a while where a broker that answers is not ready yet: it was just started, or the topic just made. */
-  async askPatiently<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+  /** As `ask`, again for a while where another try may do better: a broker was just started or has just gone, or the topic was just made. */
+  askPatiently<T>(question: (admin: Admin) => Promise<T>): Promise<T> {
+    return this.#askAgain(question, Number.POSITIVE_INFINITY);
+  }
+
+  async #askAgain<T>(question: (admin: Admin) => Promise<T>, triesMax: number): Promise<T> {
     const { clock } = this.#parts;
     const lastMs = clock.monotonicMs() + PATIENCE_MS;
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       try {
         return await this.ask(question);
       } catch (error) {
-        if (!isNotReady(error) || this.#closed || clock.monotonicMs() > lastMs) throw error;
+        const isLast = tries >= triesMax || this.#closed || clock.monotonicMs() > lastMs;
+        if (isLast || !isPassing(error)) throw error;
       }
       await new Promise<void>((resolve) => void clock.after(AGAIN_MS, resolve));
     }
@@ -112,7 +105,7 @@ export class Reach {
 
   async #probe(): Promise<void> {
     try {
-      await this.ask((admin) => admin.describeCluster());
+      await this.#askAgain((admin) => admin.describeCluster(), PROBE_TRIES);
     } catch (error) {
       this.failed(error);
     }

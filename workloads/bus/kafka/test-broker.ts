@@ -2,7 +2,16 @@
 // test at the latest. The broker is a part of e2e/setup; a start takes about 3 s. test-cluster.ts starts several as one Kafka.
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,10 +73,22 @@ export class TestBroker {
   };
 
   static async start(options: TestBrokerOptions): Promise<TestBroker> {
+    const broker = await TestBroker.make(options);
+    try {
+      await broker.start();
+      return broker;
+    } catch (error) {
+      await broker.remove();
+      throw error;
+    }
+  }
+
+  /** One that is not started yet. `like`: another node of the same Kafka, not started yet either; it saves a Java process. */
+  static async make(options: TestBrokerOptions, like: TestBroker | null = null): Promise<TestBroker> {
     const broker = new TestBroker(options, options.node ?? (await theOnlyNode(options.host ?? '127.0.0.1')));
     try {
-      await broker.#format(options.user);
-      await broker.start();
+      if (like === null) await broker.#format(options.user);
+      else broker.#formatLike(like);
       return broker;
     } catch (error) {
       await broker.remove();
@@ -125,6 +146,17 @@ export class TestBroker {
     const code = await new Promise((resolve) => child.once('close', resolve));
     if (code !== 0)
       throw new Error(`formatting the broker's folder failed (exit ${String(code)}): ${this.#lastLines()}`);
+  }
+
+  /** The same but for who it is. */
+  #formatLike(other: TestBroker): void {
+    const [from, to] = [join(other.dir, 'data'), join(this.dir, 'data')];
+    mkdirSync(to);
+    copyFileSync(join(from, 'bootstrap.checkpoint'), join(to, 'bootstrap.checkpoint'));
+    const lines = readFileSync(join(from, 'meta.properties'), 'utf8')
+      .replace(/^node\.id=.*$/m, `node.id=${this.node.id}`)
+      .replace(/^directory\.id=.*$/m, `directory.id=${newClusterId()}`);
+    writeFileSync(join(to, 'meta.properties'), lines);
   }
 
   #run(words: readonly string[]): ChildProcess {
