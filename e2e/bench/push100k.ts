@@ -30,6 +30,7 @@ const QUIET_MS = 5000;
 const IDLE_MS = 10_000;
 const SETTLED_MS = 60_000;
 const POLL_MS = 10;
+const MIXING_STEP = 7919;
 
 type Figures = Readonly<Record<string, unknown>>;
 
@@ -98,7 +99,7 @@ async function measureOther(options: Push100kOptions, path: string): Promise<Fig
       );
     }
     for (const [i, load] of loads.entries()) await load.untilLive(Math.min(share, recipients - i * share), 300_000);
-    const channels = Array.from({ length: recipients }, (_, i) => `${APP_TOPICS}${i}`);
+    const channels = inMixedOrder(recipients).map((i) => `${APP_TOPICS}${i}`);
     const cpu = (): Readonly<Record<string, number>> => ({ ...server.cpu(), load: cpuSeconds(loads[0]!.pid) });
     const send = (): Promise<void> => server.broadcast(channels, aBody(textBytes));
     const first = await push({ loads, cpu, recipients, send });
@@ -146,7 +147,7 @@ async function startLoads(stage: Stage, recipients: number, loads: Load[]): Prom
 }
 
 async function pushOurs(stage: Stage, loads: readonly Load[], recipients: number, textBytes: number): Promise<Figures> {
-  const devices = Array.from({ length: recipients }, (_, i) => deviceOf(i));
+  const devices = inMixedOrder(recipients).map(deviceOf);
   const headers = { authorization: `Bearer ${stage.apiKey}`, 'content-type': 'application/json' };
   let id = '';
   let requestBytes = 0;
@@ -172,6 +173,12 @@ async function pushOurs(stage: Stage, loads: readonly Load[], recipients: number
     requestBytes,
     cpuOf: 'all gateways, the router, Redis, one of the load generators',
   };
+}
+
+/** Neighbours in the list are at different gateways, as a sender's list has them. Each number once: the step is a prime. */
+function inMixedOrder(recipients: number): number[] {
+  const step = recipients % MIXING_STEP === 0 ? 1 : MIXING_STEP;
+  return Array.from({ length: recipients }, (_, i) => (i * step) % recipients);
 }
 
 function aBody(bytes: number): { t: number; filling: string } {
