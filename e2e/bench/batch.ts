@@ -5,7 +5,7 @@ import { openBatchSender } from './batches.ts';
 import type { BatchSender } from './batches.ts';
 import { startLoad } from './load/load.ts';
 import type { Load, LoadOptions } from './load/load.ts';
-import { startOtherServer } from './other-server.ts';
+import { besideOther, startOtherServer } from './other-server.ts';
 import { APP_TOPICS, cpuBetween, cpuOf, startStage } from './stage.ts';
 import { cpuSeconds } from './usage.ts';
 
@@ -36,7 +36,8 @@ interface Subject {
 
 export async function batch(options: BatchOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
   const ours = await measureOurs(options, gateway);
-  return options.centrifugo === null ? ours : { ...ours, centrifugo: await measureOther(options, options.centrifugo) };
+  const { centrifugo } = options;
+  return besideOther(ours, centrifugo === null ? null : () => measureOther(options, centrifugo));
 }
 
 async function measureOurs(options: BatchOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {

@@ -15,8 +15,8 @@ import { MissingPartError } from './stage.ts';
 import type { StoreKind } from './stage.ts';
 import { STAMPEDE_DEFAULTS, stampede } from './stampede.ts';
 import { TOPICS_DEFAULTS, topics } from './topics.ts';
-import { UNICAST_DEFAULTS, UNICAST_PACED, unicast } from './unicast.ts';
-import type { UnicastOptions } from './unicast.ts';
+import { UNICAST_DEFAULTS, UNICAST_PACED, UNICAST_SHORT, unicast } from './unicast.ts';
+import type { Shapes } from './unicast.ts';
 import { describeMachine } from './usage.ts';
 
 const USAGE = `npm run bench -- <name> [--json] [options]      --help: this
@@ -24,7 +24,7 @@ const USAGE = `npm run bench -- <name> [--json] [options]      --help: this
   idle      18,000 connections with live sessions: rssPerConnectionBytes
   fanout    live, one topic, 10,000 connections: deliveriesPerCpuSecond of the gateway, lost
             --messages, --batch and --in-flight measure one shape instead of ${FANOUT_SHAPES.map(({ inFlight }) => inFlight).join(', ')} in flight
-  unicast   durable through the push API, acked: messagesPerSecond, p50Ms, p99Ms, lost; then \`paced\`, the same at ${UNICAST_PACED.rate} a second
+  unicast   durable through the push API, acked: messagesPerSecond, p50Ms, p99Ms, lost; then \`short\`, ${UNICAST_SHORT.batch} in flight, and \`paced\`, ${UNICAST_PACED.rate} a second
             --store ${UNICAST_DEFAULTS.store}|redis-always  --messages ${UNICAST_DEFAULTS.messages}  --batch ${UNICAST_DEFAULTS.batch}  --requests ${UNICAST_DEFAULTS.requests}  --rate: one shape only  --centrifugo PATH
   push100k  one request for ${PUSH100K_DEFAULTS.recipients.toLocaleString('en')} online devices over ${PUSH100K_DEFAULTS.gateways} gateways: acceptedMs, lastAckMs, lost
             --recipients  --gateways  --text-bytes ${PUSH100K_DEFAULTS.textBytes}  --centrifugo PATH
@@ -150,21 +150,21 @@ function fanoutShapes(): readonly FanoutShape[] {
   return [{ messages: number(values.messages, usual.messages), batch, inFlight }];
 }
 
-/** Both, unless one is asked for. */
-function unicastShapes(): readonly [UnicastOptions, UnicastOptions?] {
+/** All of them, unless one is asked for. */
+function unicastShapes(): Shapes {
   const usual = { ...UNICAST_DEFAULTS, store: store(values.store) };
   const { messages, batch: size, requests, rate } = values;
-  if ((messages ?? size ?? requests ?? rate) === undefined) return [usual, { ...usual, ...UNICAST_PACED }];
+  if ((messages ?? size ?? requests ?? rate) === undefined)
+    return { first: usual, others: { short: { ...usual, ...UNICAST_SHORT }, paced: { ...usual, ...UNICAST_PACED } } };
   const shape = rate === undefined ? usual : { ...usual, ...UNICAST_PACED };
-  return [
-    {
-      ...shape,
-      messages: number(messages, shape.messages),
-      batch: number(size, shape.batch),
-      requests: number(requests, shape.requests),
-      rate: rate === undefined ? null : number(rate, 1),
-    },
-  ];
+  const first = {
+    ...shape,
+    messages: number(messages, shape.messages),
+    batch: number(size, shape.batch),
+    requests: number(requests, shape.requests),
+    rate: rate === undefined ? null : number(rate, 1),
+  };
+  return { first, others: {} };
 }
 
 function number(text: string | undefined, fallback: number): number {

@@ -37,6 +37,15 @@ export interface OtherServer {
   stop(): Promise<void>;
 }
 
+type Figures = Readonly<Record<string, unknown>>;
+
+/** Our figures, and beside them the other side's, or why there are none: ours took minutes to come by. */
+export async function besideOther(ours: Figures, measure: (() => Promise<Figures>) | null): Promise<Figures> {
+  if (measure === null) return ours;
+  const centrifugo = await measure().catch((error: unknown) => ({ problem: String(error) }));
+  return { ...ours, centrifugo };
+}
+
 /** What a channel keeps for whoever comes back. */
 const HISTORY = { history_size: 100, history_ttl: '600s', force_recovery: true } as const;
 

@@ -4,7 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { startLoad } from './load/load.ts';
 import type { Load, LoadCounts } from './load/load.ts';
-import { startOtherServer } from './other-server.ts';
+import { besideOther, startOtherServer } from './other-server.ts';
 import { APP_TOPICS, cpuBetween, cpuOf, deviceOf, startStage } from './stage.ts';
 import type { Stage } from './stage.ts';
 import { cpuSeconds } from './usage.ts';
@@ -36,7 +36,8 @@ type Figures = Readonly<Record<string, unknown>>;
 
 export async function push100k(options: Push100kOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
   const ours = await measureOurs(options, gateway);
-  return options.centrifugo === null ? ours : { ...ours, centrifugo: await measureOther(options, options.centrifugo) };
+  const { centrifugo } = options;
+  return besideOther(ours, centrifugo === null ? null : () => measureOther(options, centrifugo));
 }
 
 async function measureOurs(options: Push100kOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
@@ -94,6 +95,7 @@ async function measureOther(options: Push100kOptions, path: string): Promise<Fig
           topic: { all, each: 1, first: i * share },
           ack: false,
           sampleEvery: 1,
+          retry: true,
           protocol: 'centrifuge',
         }),
       );
@@ -198,8 +200,7 @@ async function push(subject: {
   const startedMs = performance.now();
   let acceptedMs = 0;
   const sending = send().then(() => (acceptedMs = performance.now() - startedMs));
-  const times = await untilAcked(loads, recipients, startedMs);
-  await sending;
+  const [times] = await Promise.all([untilAcked(loads, recipients, startedMs), sending]);
   const counts = await Promise.all(loads.map((load) => load.report()));
   return {
     recipients,

@@ -5,7 +5,7 @@ import { openBatchSender } from './batches.ts';
 import type { BatchSender } from './batches.ts';
 import { startLoad } from './load/load.ts';
 import type { Load } from './load/load.ts';
-import { startOtherServer } from './other-server.ts';
+import { besideOther, startOtherServer } from './other-server.ts';
 import type { OtherServer } from './other-server.ts';
 import { APP_TOPICS, cpuBetween, cpuOf, startStage } from './stage.ts';
 import { cpuSeconds } from './usage.ts';
@@ -43,8 +43,8 @@ type Figures = Readonly<Record<string, unknown>>;
 
 export async function topics(options: TopicsOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
   const ours = await measureOurs(options, gateway);
-  if (options.centrifugo === null) return ours;
-  return { ...ours, centrifugo: await measureOther(options, options.centrifugo) };
+  const { centrifugo } = options;
+  return besideOther(ours, centrifugo === null ? null : () => measureOther(options, centrifugo));
 }
 
 async function measureOurs(options: TopicsOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {

@@ -4,7 +4,7 @@ import { openBatchSender } from './batches.ts';
 import type { BatchSender } from './batches.ts';
 import { startLoad } from './load/load.ts';
 import type { Load } from './load/load.ts';
-import { startOtherServer } from './other-server.ts';
+import { besideOther, startOtherServer } from './other-server.ts';
 import { APP_TOPICS, cpuBetween, cpuOf, deviceOf, startStage } from './stage.ts';
 import type { StoreKind } from './stage.ts';
 import { cpuSeconds } from './usage.ts';
@@ -30,7 +30,9 @@ export const UNICAST_DEFAULTS: UnicastOptions = {
   requests: 8,
   rate: null,
 };
-/** What the bench measures beside its throughput: latency at a rate that leaves room, in requests as small as senders make them. */
+/** What the bench measures beside its throughput: a sender that has one request under way, and so little in flight that nothing queues for long. */
+export const UNICAST_SHORT: Pick<UnicastOptions, 'batch' | 'requests'> = { batch: 30, requests: 1 };
+/** And latency at a rate that leaves room, in requests as small as senders make them. */
 export const UNICAST_PACED: Pick<UnicastOptions, 'messages' | 'batch' | 'requests' | 'rate'> = {
   messages: 80_000,
   batch: 25,
@@ -54,18 +56,27 @@ interface Subject {
   readonly cpu: () => Readonly<Record<string, number>>;
   readonly settings: Readonly<Record<string, unknown>>;
 }
-type Shapes = readonly [UnicastOptions, UnicastOptions?];
+/** The first is the result; the others are in it by their names. */
+export interface Shapes {
+  readonly first: UnicastOptions;
+  readonly others: Readonly<Record<string, UnicastOptions>>;
+}
 type Figures = Readonly<Record<string, unknown>>;
 
-/** One shape after the other on one stage: the first is the result, `paced` the second where there is one. */
+/** One shape after the other on one stage. */
 export async function unicast(shapes: Shapes, { gateway, centrifugo }: UnicastSides): Promise<Figures> {
   const ours = await measureOurs(shapes, gateway);
-  return centrifugo === null ? ours : { ...ours, centrifugo: await measureOther(shapes, centrifugo) };
+  return besideOther(ours, centrifugo === null ? null : () => measureOther(shapes, centrifugo));
 }
 
 async function measureOurs(shapes: Shapes, gateway: Readonly<Record<string, string>>): Promise<Figures> {
-  const { store } = shapes[0];
-  const stage = await startStage({ store, devices: CONNECTIONS, router: true, gateway, rewrites: false });
+  const stage = await startStage({
+    store: shapes.first.store,
+    devices: CONNECTIONS,
+    router: true,
+    gateway,
+    rewrites: false,
+  });
   let load: Load | null = null;
   try {
     load = await startLoad({
@@ -117,18 +128,19 @@ async function measureOther(shapes: Shapes, path: string): Promise<Figures> {
   }
 }
 
-function connectionsOf(shapes: Shapes): number {
-  return Math.max(...shapes.map((shape) => shape?.requests ?? 0));
+function connectionsOf({ first, others }: Shapes): number {
+  return Math.max(first.requests, ...Object.values(others).map(({ requests }) => requests));
 }
 
-async function measureShapes([options, paced]: Shapes, subject: Subject): Promise<Figures> {
+async function measureShapes({ first, others }: Shapes, subject: Subject): Promise<Figures> {
   const { load, sender } = subject;
   try {
     await load.untilLive(CONNECTIONS, 60_000);
-    await publish(subject, { ...options, messages: WARM_UP_MESSAGES });
+    await publish(subject, { ...first, messages: WARM_UP_MESSAGES });
     await load.untilMessages(WARM_UP_MESSAGES, 5000);
-    const result = await measure(subject, options);
-    return paced === undefined ? result : { ...result, paced: await measure(subject, paced) };
+    const result: Record<string, unknown> = { ...(await measure(subject, first)) };
+    for (const [name, shape] of Object.entries(others)) result[name] = await measure(subject, shape);
+    return result;
   } finally {
     sender.close();
   }

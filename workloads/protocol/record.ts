@@ -8,7 +8,7 @@
 //   bytes 18–43 message id, 26 ASCII characters
 //   bytes 44–45 length of attributes, uint16 little endian
 //   byte 46     level, 0–9; 255 = none
-//   byte 47     flags: 1 id-only, 2 satisfied by any, 4 body elsewhere, 8 tombstone, 16 journalled
+//   byte 47     flags: 1 id-only, 2 satisfied by any, 4 body elsewhere, 8 tombstone, 16 journalled, 32 collapses
 //   bytes 48–49 attempts at most, uint16; 0 = the gateway's default
 //   bytes 50–53 ack timeout, ms, uint32; 0 = the gateway's default
 //   then        attributes: a JSON object's text, or nothing; then the body
@@ -43,6 +43,8 @@ export interface MessageRecord {
   readonly tombstone: boolean;
   /** Delivered without a position while the store is away; the stream brings it again (R13). The router says so on its way out. */
   readonly journalled: boolean;
+  /** It has a collapse key: a later message takes its place while nobody has acked it. */
+  readonly collapses: boolean;
 }
 
 /** What most messages have: nothing said. */
@@ -55,12 +57,13 @@ export const RECORD_DEFAULTS = {
   bodyElsewhere: false,
   tombstone: false,
   journalled: false,
+  collapses: false,
 } as const;
 
 export const RECORD_HEADER_BYTES = 54;
 const VERSION = 2;
 const LEVEL_NONE = 255;
-const FLAG = { idOnly: 1, satisfiedByAny: 2, bodyElsewhere: 4, tombstone: 8, journalled: 16 } as const;
+const FLAG = { idOnly: 1, satisfiedByAny: 2, bodyElsewhere: 4, tombstone: 8, journalled: 16, collapses: 32 } as const;
 
 /** A record that is not ours: wrong version or cut short. Readers drop and count it. */
 export class InvalidRecordError extends Error {
@@ -84,7 +87,8 @@ export function encodeRecord(message: MessageRecord): Uint8Array {
     (message.satisfiedByAny ? FLAG.satisfiedByAny : 0) |
     (message.bodyElsewhere ? FLAG.bodyElsewhere : 0) |
     (message.tombstone ? FLAG.tombstone : 0) |
-    (message.journalled ? FLAG.journalled : 0);
+    (message.journalled ? FLAG.journalled : 0) |
+    (message.collapses ? FLAG.collapses : 0);
   view.setUint16(48, message.attemptsMax, true);
   view.setUint32(50, message.ackTimeoutMs, true);
   out.set(attributes, RECORD_HEADER_BYTES);
@@ -118,6 +122,7 @@ export function decodeRecord(bytes: Uint8Array): MessageRecord {
     bodyElsewhere: (flags & FLAG.bodyElsewhere) !== 0,
     tombstone: (flags & FLAG.tombstone) !== 0,
     journalled: (flags & FLAG.journalled) !== 0,
+    collapses: (flags & FLAG.collapses) !== 0,
   };
 }
 

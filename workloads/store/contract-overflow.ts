@@ -161,7 +161,7 @@ function collapseContract(subject: StoreSubject): void {
 
   test('in a topic the older entry of the key becomes a tombstone in its place', () =>
     withStore(subject, {}, async ({ store }) => {
-      const append = (text: string) => ({ ...aRecordAppend(topic('t'), text), collapseKey: 'k' });
+      const append = (text: string) => ({ ...aRecordAppend(topic('t'), text, { collapses: true }), collapseKey: 'k' });
       const outcomes = await store.append([append('a'), aRecordAppend(topic('t'), 'b'), append('c')]);
       assert.deepEqual(
         outcomes.map((outcome) => appended(outcome).prev),

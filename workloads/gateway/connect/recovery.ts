@@ -192,6 +192,6 @@ function begin(cursor: Cursor, state: StreamState, { server: known, claim, attem
 function noteStart(gateway: Gateway, connection: Connection, cursor: Cursor): void {
   if (cursor.epoch === null) return;
   if (cursor.lane !== null) {
-    if (cursor.acked > cursor.saved) gateway.settles.note(connection, cursor);
+    if (cursor.acked > cursor.saved) gateway.settles.noteNow(connection, cursor);
   } else if (cursor.unstored || cursor.acked > cursor.saved) gateway.cursorFlush.note(connection);
 }

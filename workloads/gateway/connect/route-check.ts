@@ -66,12 +66,19 @@ function isOfThisPlace(connection: Connection, route: Route): boolean {
   return isPresent && route.bootId === gateway.bootId && route.account === account;
 }
 
-/** Our own opening whose answer was lost, or that gave up: the route is this session's. Acks that came meanwhile did not count. */
+/** Our own opening whose answer was lost, or that gave up: the route is this session's. Acks that came meanwhile may not have counted. */
 function takeRoute(gateway: Gateway, connection: Connection, route: Route): void {
   const session = connection.session!;
   session.generation = route.generation;
-  for (const cursor of session.cursors)
-    if (cursor.lane !== null && cursor.acked > 0) gateway.settles.note(connection, cursor);
+  for (const cursor of session.cursors) {
+    if (cursor.epoch === null) continue;
+    if (cursor.lane !== null) {
+      if (cursor.acked > 0) gateway.settles.noteNow(connection, cursor);
+    } else {
+      cursor.unstored = true;
+      gateway.cursorFlush.note(connection);
+    }
+  }
   handTicket(gateway, connection);
 }
 

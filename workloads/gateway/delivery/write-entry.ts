@@ -4,7 +4,7 @@
 import type { Epoch } from '../../protocol/ids.ts';
 import { watchAcks } from '../endings/ack-watch.ts';
 import type { Connection } from '../connect/connection.ts';
-import { attemptsOf, moveOn, noteOf, noteSent } from '../endings/cursor.ts';
+import { attemptsOf, moveOn, noteHurry, noteOf, noteSent } from '../endings/cursor.ts';
 import type { Cursor } from '../endings/cursor.ts';
 import type { MessageEncoder } from './encode.ts';
 import type { Gateway } from '../gateway.ts';
@@ -33,9 +33,11 @@ export function writeEntry(
   }
   counts.deliveredDurable++;
   noteSent(cursor, offset, wheel.nowMs);
-  if (encoder.record.satisfiedByAny) cursor.settlesOthers = offset;
   changeUnacked(connection, 1);
-  if (cursor.lane !== null) trace(gateway, connection, cursor, encoder);
+  if (cursor.lane !== null) {
+    noteHurry(cursor, offset, encoder.record);
+    trace(gateway, connection, cursor, encoder);
+  }
   if (connection.ackWatch === null || connection.ackWatch.wheelNext === null) watchAcks(connection, 0);
   return 'written';
 }
@@ -66,7 +68,7 @@ function writeWithCare(
   gateway.counts.deliveredDurable++;
   if (idOnly) gateway.counts.idOnly++;
   changeUnacked(connection, noteSent(cursor, offset, gateway.wheel.nowMs));
-  if (record.satisfiedByAny) cursor.settlesOthers = offset;
+  if (cursor.lane !== null) noteHurry(cursor, offset, record);
   if (record.attemptsMax !== 0 || record.ackTimeoutMs !== 0)
     Object.assign(noteOf(cursor, offset), { attemptsMax: record.attemptsMax, ackTimeoutMs: record.ackTimeoutMs });
   if (connection.pace !== null) timeWrite(connection.pace, cursor, offset, gateway.wheel.nowMs);

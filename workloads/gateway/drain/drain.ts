@@ -116,7 +116,7 @@ export class Drain {
     this.#asked += next.length;
     for (const connection of next) connection.asked = true;
     const sessions: Session[] = next.map((connection) => connection.session!);
-    await Promise.all([this.#gateway.cursorFlush.flushSessions(sessions), this.#gateway.settles.flush()]);
+    await Promise.all([this.#gateway.cursorFlush.flushSessions(sessions), this.#gateway.settles.flushSessions(next)]);
     this.#asking = false;
     for (const connection of next) if (connection.phase === 'live') this.#goaway(order, connection);
   }

@@ -7,6 +7,7 @@
 //   high   last entry ever written; above `sent` only while entries are written again
 // Of the offsets in (acked, seen] each one is written and under way, or has ended (ended.ts); so acked + 1 is the lowest unsettled one.
 import type { Epoch } from '../../protocol/ids.ts';
+import type { MessageRecord } from '../../protocol/record.ts';
 import { laneOf } from '../../protocol/streams.ts';
 import type { Lane, StreamName } from '../../protocol/streams.ts';
 import { addEnded, countEnded, rangeAt } from './ended.ts';
@@ -73,8 +74,10 @@ export class Cursor {
   settling: 'waits' | 'due' | null = null;
   /** Lanes: it has a place among those that wait. */
   settleQueued = false;
-  /** Lanes: the last entry written whose ack settles it for others; above `saved` the ack does not wait. */
-  settlesOthers = 0;
+  /** Lanes: the last entry written whose ack does not wait, since it settles others or may be collapsed; it counts while above `saved`. */
+  hurriesTo = 0;
+  /** Lanes: when the first of the entries written expires that the store may not have as acked, ms; 0: none does. */
+  expiresFirstMs = 0;
   /** What the store has of `acked`. */
   saved = 0;
   /** Topics: the store's row is to be written though nothing moved, since it has none of this epoch. */
@@ -149,8 +152,24 @@ export function place(cursor: Cursor, epoch: Epoch, offset: number): void {
   cursor.out = 0;
   cursor.attempts = 0;
   cursor.attemptsSaved = 0;
-  cursor.settlesOthers = 0;
+  cursor.hurriesTo = 0;
+  cursor.expiresFirstMs = 0;
   cursor.detail = null;
+}
+
+/** Notes what an entry that was written asks of its ack (settle-queue.ts). */
+export function noteHurry(cursor: Cursor, offset: number, record: MessageRecord): void {
+  if (record.satisfiedByAny || record.collapses) cursor.hurriesTo = offset;
+  const { expiresAtMs } = record;
+  if (expiresAtMs > 0 && (cursor.expiresFirstMs === 0 || expiresAtMs < cursor.expiresFirstMs))
+    cursor.expiresFirstMs = expiresAtMs;
+}
+
+/** Lanes: the store has everything acked up to this offset of an epoch. */
+export function noteSettled(cursor: Cursor, epoch: Epoch, offset: number): void {
+  if (cursor.epoch !== epoch || offset <= cursor.saved) return;
+  cursor.saved = offset;
+  if (offset >= cursor.seen) cursor.expiresFirstMs = 0;
 }
 
 /** Goes on under another epoch or behind a gap: what lies before that is gone (expired). Answers the deliveries that ended by it. */

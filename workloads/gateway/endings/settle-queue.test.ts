@@ -94,11 +94,25 @@ describe('acks of lanes go to the store', () => {
     const bench = new Bench(0);
     bench.ackMany(0, 2);
     bench.take();
-    bench.lanes[2]!.settlesOthers = 2;
+    bench.lanes[2]!.hurriesTo = 2;
     bench.ack(2);
     assert.deepEqual(bench.take(), [2]);
     bench.ack(2);
     assert.deepEqual(bench.take(), [], 'that entry is settled');
+  });
+
+  test('at once when an entry expires before a settle that waited would be there, and not when it expires later', () => {
+    const bench = new Bench(0);
+    bench.ackMany(0, 2);
+    bench.take();
+    bench.lanes[1]!.expiresFirstMs = LATEST_MS + 2001;
+    bench.lanes[2]!.expiresFirstMs = LATEST_MS + 2000;
+    bench.ack(1);
+    bench.ack(2);
+    assert.deepEqual(bench.take(), [2]);
+    bench.nowMs = 1;
+    bench.ack(1);
+    assert.deepEqual(bench.take(), [1]);
   });
 
   test('at once when its session ends, and when all are asked for', () => {

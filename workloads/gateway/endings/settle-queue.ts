@@ -1,13 +1,16 @@
 // Which acks of device lanes go to the store now, and which wait so that one settle stands for several (R5's counterpart for lanes). Within a
 // budget each goes at once. Beyond it a lane waits for its turn, oldest first, but not longer than topic cursors do; not once it has
-// several entries to end, which its stream holds until then; and not with one that settles others. Pure: settles.ts sends them. What is
-// lost with the gateway only repeats a delivery, and not even that to a client that says what it has.
+// several entries to end, which its stream holds until then; and not with one that settles others, or of which the store would say
+// something else meanwhile: it expires, or a later message takes its place. Pure: settles.ts sends them. What is lost with the
+// gateway only repeats a delivery, and not even that to a client that says what it has.
 import { TokenBucket } from '../../runtime/token-bucket.ts';
 import type { Connection } from '../connect/connection.ts';
 import type { Cursor } from './cursor.ts';
 
 /** Acked entries that a lane lets wait: of the largest ones a quarter of what a device's stream holds. */
 export const SETTLE_ENTRIES_MAX = 8;
+/** A settle is in the store so long after it was due. */
+const TRIP_MS = 2000;
 /** What may be saved up: a burst that is settled at once. */
 const BURST_SECONDS = 1;
 /** Places of the queue that were passed are given up together. */
@@ -46,7 +49,7 @@ export class SettleQueue {
   /** `cursor.acked` has moved. Cost: some comparisons. */
   note(connection: Connection, cursor: Cursor, nowMs: number): void {
     if (cursor.settling === 'due') return;
-    if (mayNotWait(cursor)) {
+    if (this.#mayNotWait(cursor, nowMs)) {
       this.hurry(connection, cursor);
       return;
     }
@@ -58,7 +61,7 @@ export class SettleQueue {
     this.#queued.push({ connection, cursor, sinceMs: nowMs });
   }
 
-  /** It does not wait any longer: its session ends, or the send of it failed. */
+  /** It does not wait any longer: its session begins or ends, or the send of it failed. */
   hurry(connection: Connection, cursor: Cursor): void {
     if (cursor.settling === 'due') return;
     if (cursor.settling === null) this.#waiting++;
@@ -69,6 +72,11 @@ export class SettleQueue {
   /** The same for all that wait. */
   hurryAll(): void {
     for (const lane of this.#queued) if (lane?.cursor.settling === 'waits') this.hurry(lane.connection, lane.cursor);
+  }
+
+  /** Those that do not wait any longer. */
+  get due(): number {
+    return this.#due.length;
   }
 
   /** Whether `take` would answer any. */
@@ -92,6 +100,11 @@ export class SettleQueue {
     return taken;
   }
 
+  #mayNotWait({ acked, saved, hurriesTo, expiresFirstMs }: Cursor, nowMs: number): boolean {
+    if (acked - saved >= SETTLE_ENTRIES_MAX || hurriesTo > saved) return true;
+    return expiresFirstMs > 0 && expiresFirstMs - nowMs <= this.#latestMs + TRIP_MS;
+  }
+
   #isLate({ sinceMs }: QueuedLane, nowMs: number): boolean {
     return nowMs - sinceMs >= this.#latestMs;
   }
@@ -112,8 +125,4 @@ export class SettleQueue {
     this.#queued = this.#queued.slice(this.#passed);
     this.#passed = 0;
   }
-}
-
-function mayNotWait({ acked, saved, settlesOthers }: Cursor): boolean {
-  return acked - saved >= SETTLE_ENTRIES_MAX || settlesOthers > saved;
 }

@@ -83,6 +83,35 @@ describe('beyond the budget', () => {
     assert.equal(frame!.offset, 3);
   });
 
+  test('an ack is what counts, though its message expires or is collapsed before the flush interval is over', async () => {
+    const cases = { expires: { expiresAtMs: world.clock.nowMs() + FLUSH_MS / 2 }, collapses: { collapses: true } };
+    for (const [name, more] of Object.entries(cases)) {
+      const token = await world.device(name);
+      const { id } = await world.appendTo(name, 'soon something else', 'normal', more);
+      const client = await gateway.connect({ token });
+      await client.nextMessages(1);
+      client.ack('@normal', 1);
+      await world.turns(10);
+      assert.deepEqual(told(), [[name, 1]]);
+      await world.pass(FLUSH_MS);
+      await world.store.sweepExpired(100);
+      const [state] = await world.store.deliveryStates(APP, [
+        { device: name as DeviceId, lane: 'normal', messageId: id },
+      ]);
+      assert.equal(state!.state, 'acked', name);
+    }
+  });
+
+  test('what a client claims when it comes does not wait', async () => {
+    const token = await world.device('d');
+    const { epoch } = await world.appendTo('d', 1);
+    await world.appendTo('d', 2);
+    const client = await gateway.connect({ token, positions: [{ stream: '@normal', epoch, offset: 1 }] });
+    await client.nextMessages(1);
+    await world.turns(10);
+    assert.deepEqual(told(), [['d', 1]]);
+  });
+
   test('an ack that settles a message for the other devices of its account does not wait', async () => {
     const { id, record } = world.record('hello', { satisfiedByAny: true });
     const devices = ['phone', 'tablet'] as const;

@@ -4,7 +4,7 @@
 import type { EntrySettle, EntrySettleOutcome, Settle } from '../../store/port.ts';
 import type { MessageId } from '../../protocol/ids.ts';
 import type { Connection } from '../connect/connection.ts';
-import { isBehind } from './cursor.ts';
+import { isBehind, noteSettled } from './cursor.ts';
 import type { Cursor } from './cursor.ts';
 import type { Gateway } from '../gateway.ts';
 import { SettleQueue } from './settle-queue.ts';
@@ -49,11 +49,29 @@ export class Settles {
     this.#arm();
   }
 
+  /** The same, and it does not wait: nobody knows what entries the client acked elsewhere. */
+  noteNow(connection: Connection, cursor: Cursor): void {
+    if (connection.session!.superseded) return;
+    if (cursor.settling === null && !this.#hasRoom()) return;
+    this.#lanes.hurry(connection, cursor);
+    this.#arm();
+  }
+
   /** The session ends: what it acked does not wait any longer. */
   end(connection: Connection): void {
     for (const cursor of connection.session!.cursors)
       if (cursor.settling === 'waits') this.#lanes.hurry(connection, cursor);
     this.#arm();
+  }
+
+  /** Sends what these sessions have acked until now; resolves when the store has it, or failed. */
+  async flushSessions(connections: readonly Connection[]): Promise<void> {
+    for (const connection of connections) this.end(connection);
+    const calls = Math.ceil(this.#lanes.due / SETTLES_PER_CALL) + 1; // one may be under way
+    for (let i = 0; i < calls; i++) {
+      this.#underWay ??= this.#send();
+      if (!(await this.#underWay)) return;
+    }
   }
 
   /** Those whose time has come; role.ts ticks. */
@@ -79,7 +97,7 @@ export class Settles {
     this.#arm();
   }
 
-  /** Sends all that waits; resolves when it is done or the store failed. */
+  /** Sends all that waits, for the end of the gateway; resolves when it is done or the store failed. */
   async flush(): Promise<void> {
     while (this.waiting > 0 || this.#underWay !== null) {
       this.#lanes.hurryAll();
@@ -166,9 +184,9 @@ export class Settles {
       this.#gateway.counts.settles += settles.length;
       outcomes.forEach(({ counted, satisfied }, i) => {
         const { cursor, connection } = batch[i]!;
-        const { epoch, offset } = settles[i]!;
-        if (cursor.epoch === epoch) cursor.saved = Math.max(cursor.saved, offset);
-        if (counted) this.#gateway.satisfied.note(connection, cursor.lane!, satisfied);
+        if (!counted) return;
+        noteSettled(cursor, settles[i]!.epoch, settles[i]!.offset);
+        this.#gateway.satisfied.note(connection, cursor.lane!, satisfied);
       });
       return true;
     } catch (error) {

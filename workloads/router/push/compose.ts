@@ -55,6 +55,7 @@ export function compose(
     ackTimeoutMs: ackTimeoutMs > 0 ? ackTimeoutMs : (app.delivery.ackTimeoutMs ?? 0),
     idOnly,
     satisfiedByAny,
+    collapses: push.collapseKey !== null,
   });
   const { lane, collapseKey } = push;
   const target = storedTarget(push.target);

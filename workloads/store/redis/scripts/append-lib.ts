@@ -47,7 +47,7 @@ end`;
 export const TOMBSTONE = `
 local function is_tombstone(entry)
   local at = record_at(entry)
-  return #entry - at >= 53 and string.byte(entry, at) == 2 and string.byte(entry, at + 47) >= 8
+  return #entry - at >= 53 and string.byte(entry, at) == 2 and string.byte(entry, at + 47) % 16 >= 8
 end
 local function tombstone_of(entry)
   local at = record_at(entry)
