@@ -89,7 +89,7 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
     topology.close();
     throw new StoreRefusedError(`store: ${trouble}`);
   }
-  const store = new RedisStore(topology, bounded, { limits, clock });
+  const store = new RedisStore(topology, bounded, { limits, clock, log });
   for (const warning of (await store.health()).warnings) log.warn({ warning }, 'store is not as it should be');
   return store;
 }
@@ -113,16 +113,22 @@ class RedisStore implements port.Store {
   readonly #topology: Topology;
   readonly #scripts: BoundedScripts;
   readonly #limits: StoreLimits;
+  readonly #log: Log;
   readonly #streams: RedisStreams;
   readonly #outcomes: RedisOutcomes;
   readonly #messages: RedisMessages;
   readonly #letters: RedisDeadLetters;
   readonly #groups: RedisGroups;
 
-  constructor(topology: Topology, scripts: BoundedScripts, { limits, clock }: { limits: StoreLimits; clock: Clock }) {
+  constructor(
+    topology: Topology,
+    scripts: BoundedScripts,
+    { limits, clock, log }: { limits: StoreLimits; clock: Clock; log: Log },
+  ) {
     this.#topology = topology;
     this.#scripts = scripts;
     this.#limits = limits;
+    this.#log = log;
     this.#streams = new RedisStreams(topology, scripts.streams);
     this.#outcomes = new RedisOutcomes(topology, scripts.outcomes);
     this.#messages = new RedisMessages(topology, { keptMs: limits.messageKeptMs, clock });
@@ -317,7 +323,7 @@ class RedisStore implements port.Store {
   }
 
   sweepExpired(limit: number): Promise<number> {
-    return sweepExpired(this.#topology, this.#scripts.sweep, limit);
+    return sweepExpired(this.#topology, { scripts: this.#scripts.sweep, log: this.#log }, limit);
   }
   health(): Promise<port.StoreHealth> {
     const trouble = this.#topology.trouble();

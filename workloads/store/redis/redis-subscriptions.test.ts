@@ -19,6 +19,7 @@ import { listOf } from './trip.ts';
 import type { Reply } from './trip.ts';
 import { assertLedger } from '../contract-ledger.ts';
 import {
+  anAppend,
   anOpenSession,
   APP,
   appendAll,
@@ -253,6 +254,33 @@ function cutShort(kind: 'single' | 'cluster'): void {
       await sweepLater();
       assert.equal(await count(), 0);
       await assertLedger(under.store, { accepted: 1, cancelled: 1 });
+    });
+
+    test('one that cannot be finished holds nobody up, goes behind the others, and is finished when it can be', async () => {
+      const onAll = (...words: [string, ...string[]]): Promise<unknown[]> =>
+        Promise.all(servers.masters.map((master) => master.command(...words)));
+      await register(under.store, 'd2');
+      await under.store.subscribe(APP, device('d2'), [hear('u')]);
+      const other = devicePlace(APP, device('d2'));
+      await askOne(topology, UNSUBSCRIBE, { bucket: other.bucket, key: other.prefix, args: [other.name, '["u"]'] });
+      await enterRow();
+      await under.store.append([anAppend(topic('v'), 'expires', { expiresAtMs: Date.now() + 5 })]);
+      await under.advance(2 * CUT_SHORT_MS);
+      const sweptAtMs = Date.now();
+      await onAll('CONFIG', 'SET', 'maxmemory', '1');
+      try {
+        assert.equal(await under.store.sweepExpired(100), 1, 'full memory refuses to enter, and nothing else');
+      } finally {
+        await onAll('CONFIG', 'SET', 'maxmemory', '0');
+      }
+      assert.equal((await under.store.topicSubscribers(APP, topicName('u'), { after: null, limit: 9 })).count, 0);
+      assert.equal(await count(), 0);
+      const { prefix, name } = devicePlace(APP, WHO.device);
+      const since = await Promise.any(servers.masters.map((master) => master.command('ZSCORE', `${prefix}o`, name)));
+      assert.ok(Number(since) >= sweptAtMs, `${String(since)} is before ${sweptAtMs}`);
+      await sweepLater();
+      await sweepLater();
+      assert.equal(await count(), 1);
     });
 
     test('a subscription that was entered in its topic alone stands after the sweep, and those that stand are let be', async () => {

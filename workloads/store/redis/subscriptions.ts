@@ -37,7 +37,7 @@ export const SUBSCRIPTION_SCRIPTS = [
   UNSUBSCRIBE,
 ] as const;
 
-interface Who {
+export interface Who {
   readonly app: AppId;
   readonly device: DeviceId;
 }

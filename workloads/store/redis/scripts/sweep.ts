@@ -89,3 +89,21 @@ return for_each(1, function(key, a)
 end)`,
   );
 }
+
+/**
+ * Key: the device's prefix. Arguments: name, 0 up to 1. It is as if it had been cut short only now, or by this share of limits.cutShortMs
+ * later: of those that failed in one call because of one of them, the others come due at another time than that one. Reply: 1.
+ */
+export function putOffScript(limits: StoreLimits): Script {
+  return aScript(
+    'put-off',
+    { flags: 'allow-oom', itemsMax: 32 },
+    COMMON,
+    `
+local now = time_ms()
+return for_each(2, function(prefix, a)
+  call('ZADD', prefix .. 'o', 'XX', now + floor(tonumber(ARGV[a + 1]) * ${limits.cutShortMs}), ARGV[a])
+  return 1
+end)`,
+  );
+}
