@@ -172,6 +172,20 @@ describe('a Redis with TLS', { skip }, () => {
     await redis.command('CONFIG', 'SET', 'tls-auth-clients', 'no');
   });
 
+  test('a certificate of ours that has run out is a store that is away, until another one is there', async () => {
+    await redis.command('CONFIG', 'SET', 'tls-auth-clients', 'yes');
+    const [cert, key] = [join(files.dir, 'shown.crt'), join(files.dir, 'shown.key')];
+    const good = ours.sign('in-time', 'DNS:push');
+    copyFileSync(ours.expire(good).cert, cert);
+    copyFileSync(good.key, key);
+    const store = await open(redis.url, { caFile: ours.ca, certificateFile: cert, keyFile: key });
+    await untilSaid(store, /TLS: our certificate is not valid now \(PUSHCLUSTER_STORE_CERTIFICATE_FILE\)/);
+    copyFileSync(good.cert, cert);
+    await untilReachable(store);
+    await store.close();
+    await redis.command('CONFIG', 'SET', 'tls-auth-clients', 'no');
+  });
+
   test('an ACL user with what README.md says is enough; a wrong name or password is refused, and neither is logged', async () => {
     const rights = ['~*', '+@all', '-@admin', '-@dangerous', '+info', '+config|get'];
     await redis.command('ACL', 'SETUSER', 'push', 'on', '>right-password', ...rights);

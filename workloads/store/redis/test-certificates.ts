@@ -11,6 +11,8 @@ export interface TestAuthority {
   readonly ca: string;
   /** @param names as subjectAltName has them, like `DNS:localhost,IP:127.0.0.1` */
   sign(file: string, names: string): ServerTls;
+  /** For the same key a certificate whose time was over a day ago. */
+  expire(tls: ServerTls): ServerTls;
 }
 
 export class TestCertificates {
@@ -43,12 +45,23 @@ export class TestCertificates {
         ]);
         return { ca, cert, key };
       },
+      expire: ({ cert, key }) => {
+        const [request, over] = [`${cert}.csr`, `${cert}.over`];
+        this.#run(['req', '-new', '-key', key, '-subj', '/CN=over', '-out', request]);
+        const signed = ['-req', '-CA', ca, '-CAkey', caKey, '-set_serial', '2', '-days', '-1'];
+        this.#run(['x509', ...signed, '-in', request, '-out', over]);
+        return { ca, cert: over, key };
+      },
     };
   }
 
   #request(words: readonly string[]): void {
     const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'];
-    const made = spawnSync(this.#openssl, ['req', '-x509', ...kind, ...words], { encoding: 'utf8' });
+    this.#run(['req', '-x509', ...kind, ...words]);
+  }
+
+  #run(words: readonly string[]): void {
+    const made = spawnSync(this.#openssl, words, { encoding: 'utf8' });
     assert.equal(made.status, 0, made.stderr);
   }
 
