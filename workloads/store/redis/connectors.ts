@@ -49,8 +49,11 @@ export function tlsSentinelConnector(trust: Trust): Connector {
       const connectToSentinel = (this['connectToSentinel'] as ConnectToSentinel).bind(this);
       let problem: Error | null = null;
       this['connectToSentinel'] = (endpoint: Endpoint, more?: RedisOptions): Redis => {
-        const client = connectToSentinel(endpoint, more);
-        client.on('error', (error: Error) => (problem = explainProblem(error, `${endpoint.host}:${endpoint.port}`)));
+        const client = connectToSentinel(endpoint, { ...more, Connector: tlsConnector(trust, () => undefined) });
+        client.on('error', (error: Error) => {
+          // With `more` it is one of the failover detector's, which stays and has nothing to do with what is asked here.
+          if (more === undefined) problem = explainProblem(error, `${endpoint.host}:${endpoint.port}`);
+        });
         return client;
       };
       this['resolve'] = async (endpoint: Endpoint): Promise<unknown> => {

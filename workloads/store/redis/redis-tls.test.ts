@@ -6,13 +6,15 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { Redis } from 'ioredis';
+import { tlsSentinelConnector } from './connectors.ts';
 import { untilReachable, wait } from './contract-setup.ts';
 import { openRedisStore } from './redis-store.ts';
 import type { RedisOptions } from './redis-store.ts';
 import { TestCertificates } from './test-certificates.ts';
 import type { TestAuthority } from './test-certificates.ts';
 import { DURABLE, redisMissing, startCluster, startSentinel, TestRedis, VOLATILE } from './test-server.ts';
-import { PUBLIC_TRUST } from './trust.ts';
+import { PUBLIC_TRUST, Trust } from './trust.ts';
 import type { TrustFiles } from './trust.ts';
 import { groupsContract } from '../contract-groups.ts';
 import { readsContract } from '../contract-reads.ts';
@@ -339,6 +341,35 @@ describe('a Redis with TLS whose address Sentinels tell', { skip }, () => {
     const at = `127\\.0\\.0\\.1:${sentinel.port}: TLS: expected`;
     await refuses(open(sentinel.url, { ...trust(), caFile: another.ca }, { timeoutMs: 300 }), new RegExp(at));
     await refuses(open(sentinel.url, { caFile: ours.ca }, { timeoutMs: 300 }), /for 127\.0\.0\.1, .*_SERVER_NAME/);
+  });
+
+  test('connections that wait for news of a failover ask for the trust of the hour each time they are made', async () => {
+    const real = new Trust({ ...PUBLIC_TRUST, ...trust() }, silentLog);
+    let asked = 0;
+    const counting = { options: () => (asked++, real.options()) } as Trust;
+    const redis = new Redis({
+      sentinels: [{ host: '127.0.0.1', port: sentinel.port }],
+      name: 'main',
+      Connector: tlsSentinelConnector(counting),
+      enableTLSForSentinelMode: true,
+      tls: real.options(),
+      sentinelTLS: real.options(),
+      failoverDetector: true,
+      sentinelReconnectStrategy: () => 10,
+    });
+    redis.on('error', () => undefined);
+    const untilWaiting = async (): Promise<void> => {
+      const isWaiting = async (): Promise<boolean> =>
+        String(await sentinel.command('CLIENT', 'LIST', 'TYPE', 'pubsub')).includes(' cmd=subscribe');
+      for (let i = 0; !(await isWaiting()) && i < 300; i++) await wait(20);
+      assert.ok(await isWaiting());
+    };
+    await untilWaiting();
+    const before = asked;
+    assert.notEqual(await sentinel.command('CLIENT', 'KILL', 'TYPE', 'pubsub'), 0);
+    await untilWaiting();
+    assert.ok(asked > before);
+    redis.disconnect();
   });
 
   test('after a failover the new master is reached by TLS', async () => {

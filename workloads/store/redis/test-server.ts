@@ -45,6 +45,19 @@ function ownTls(tls: ServerTls | null): Pick<RedisOptions, 'tls'> {
   return { tls: { ca, cert, key, checkServerIdentity: () => undefined } };
 }
 
+async function commandAt(
+  port: number,
+  tls: ServerTls | null,
+  [name, ...args]: readonly [string, ...string[]],
+): Promise<unknown> {
+  const client = new Redis({ host: '127.0.0.1', port, ...ownTls(tls), lazyConnect: true });
+  try {
+    return await client.call(name, ...args);
+  } finally {
+    client.disconnect();
+  }
+}
+
 /** One redis-server that can be killed and started again on its data. */
 export class TestRedis {
   readonly port: number;
@@ -109,13 +122,8 @@ export class TestRedis {
   }
 
   /** Runs one command on a connection of its own. */
-  async command(name: string, ...args: string[]): Promise<unknown> {
-    const client = new Redis({ host: '127.0.0.1', port: this.port, ...ownTls(this.#tls), lazyConnect: true });
-    try {
-      return await client.call(name, ...args);
-    } finally {
-      client.disconnect();
-    }
+  command(name: string, ...args: string[]): Promise<unknown> {
+    return commandAt(this.port, this.#tls, [name, ...args]);
   }
 
   async remove(): Promise<void> {
@@ -173,7 +181,13 @@ export async function startCluster(
 export async function startSentinel(
   master: TestRedis,
   tls: ServerTls | null = null,
-): Promise<{ url: string; port: number; replicas(): Promise<number>; remove(): Promise<void> }> {
+): Promise<{
+  url: string;
+  port: number;
+  command(name: string, ...args: string[]): Promise<unknown>;
+  replicas(): Promise<number>;
+  remove(): Promise<void>;
+}> {
   const port = await freePort();
   const dir = mkdtempSync(join(tmpdir(), 'pushcluster-sentinel-'));
   const config = join(dir, 'sentinel.conf');
@@ -189,19 +203,16 @@ export async function startSentinel(
   const child = spawn('redis-server', [config, '--sentinel'], { stdio: 'ignore' });
   const killNow = (): void => void child.kill('SIGKILL');
   process.once('exit', killNow);
+  const command = (name: string, ...args: string[]): Promise<unknown> => commandAt(port, tls, [name, ...args]);
   return {
     url: `${tls === null ? 'redis' : 'rediss'}+sentinel://127.0.0.1:${port}/main`,
     port,
+    command,
     replicas: async () => {
-      const client = new Redis({ host: '127.0.0.1', port, ...ownTls(tls), lazyConnect: true });
-      try {
-        const rows = (await client.call('SENTINEL', 'REPLICAS', 'main')) as readonly (readonly string[])[];
-        const isGood = (row: readonly string[]): boolean =>
-          row[row.indexOf('flags') + 1] === 'slave' && Number(row[row.indexOf('info-refresh') + 1]) < 60_000;
-        return rows.filter(isGood).length;
-      } finally {
-        client.disconnect();
-      }
+      const rows = (await command('SENTINEL', 'REPLICAS', 'main')) as readonly (readonly string[])[];
+      const isGood = (row: readonly string[]): boolean =>
+        row[row.indexOf('flags') + 1] === 'slave' && Number(row[row.indexOf('info-refresh') + 1]) < 60_000;
+      return rows.filter(isGood).length;
     },
     remove: async () => {
       const gone = new Promise((resolve) => child.once('close', resolve));
