@@ -80,7 +80,7 @@ class RedisCluster implements Topology {
   }
 
   #start(redis: Redis, name: string): RedisNode {
-    if (redis.status === 'wait') redis.connect().catch((error: Error) => (this.#lastError = error));
+    if (redis.status === 'wait') redis.connect().catch((error: Error) => this.#note(error));
     return new RedisNode(redis, {
       ...this.#surroundings,
       name,
@@ -114,7 +114,7 @@ class RedisCluster implements Topology {
     this.#refreshing ??= new Promise<void>((resolve) => {
       const cancel = this.#surroundings.clock.after(this.#surroundings.timeoutMs, resolve);
       this.#cluster.refreshSlotsCache((error) => {
-        if (error) this.#lastError = error;
+        if (error) this.#note(error);
         cancel();
         resolve();
       });
