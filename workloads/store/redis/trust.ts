@@ -69,10 +69,10 @@ export class Trust {
     try {
       const pems = readPems(this.#files);
       const read = JSON.stringify(pems);
-      if (read === this.#read) return;
-      this.#context = contextOf(pems);
-      this.#read = read;
+      if (read !== this.#read) this.#context = contextOf(pems);
       this.#problem = '';
+      if (read === this.#read) return;
+      this.#read = read;
       this.#log.info({}, 'store certificates read again');
     } catch (error) {
       const { message } = error as Error;
