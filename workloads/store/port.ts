@@ -218,7 +218,7 @@ export interface Store {
   countWaiting(app: AppId): Promise<number>;
 
   // upkeep
-  /** Expires entries by the time index, at most `limit`; answers how many. Finishes what was cut short between two places too. */
+  /** Expires entries by the time index, at most `limit`; answers how many. Finishes subscriptions that were entered or left half, too. */
   sweepExpired(limit: number): Promise<number>;
   health(): Promise<StoreHealth>;
   close(): Promise<void>;

@@ -22,7 +22,10 @@ export interface StoreLimits {
   readonly deadLettersMax: number;
   readonly deadLetterKeptMs: number;
   readonly groupMembersMax: number;
-  /** Redis: what was cut short between two slots is finished by the sweep so long after; whoever is at it has ended long before. */
+  /**
+   * Redis: what was cut short between two slots is finished by the sweep so long after; whoever is at it has ended long before. What a
+   * topic remembers of one that left outlives the device's row by as long, always that of LIMITS.
+   */
   readonly cutShortMs: number;
 }
 

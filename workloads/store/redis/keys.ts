@@ -9,7 +9,7 @@
 //   {b}sx        zset  stream → when an entry or message id of it is due to go
 //   {b}sm<stream> hash: meta, message ids seen and what became of them · {b}se<stream> list: entries
 //                      where <stream> is h/, n/ or l/ app/device, or t/app/topic
-//   {b}sv<app/topic>  zset of subscribers, by name · {b}sV<…> string: one that left, until a minute after its row is gone
+//   {b}sv<app/topic>  zset of subscribers, by name · {b}sV<…> string: one that left, until limits.cutShortMs after its row is gone
 //   {b}sk<app/token> · {b}sq<app/key> · {b}sz<app/device>   token, idempotency key, closed device: strings with a TTL
 //   {b}si<app/id> · {b}sb<app/id> · {b}sj<app/id>/<n>   message, its whole record, chunk of its recipients: strings with a TTL
 //   {b}sg<app/group> string · {b}sG<app/group> zset of members

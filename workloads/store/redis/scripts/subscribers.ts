@@ -1,14 +1,15 @@
 // A topic's subscribers, in the topic's slot: `{b}sv<app/topic>`, a zset by name of 'device\0name of the subscription\0joined', so that an
 // append adds their number to accepted (R12). One that left is remembered with the head of that moment, `{b}sV<app/topic>\0device\0name`,
-// until its device's row is gone too: whoever finishes what was cut short counts the same; and a minute longer, in which whoever was slow
-// does not enter it again and die.
+// until its device's row is gone too: whoever finishes what was cut short counts the same; and limits.cutShortMs longer, in which whoever
+// was slow does not enter it again and die.
 import { LEDGER } from './outcome-lib.ts';
 import { aScript, COMMON } from './script.ts';
 import { STREAM_READ } from './stream-lib.ts';
+import { STORE_LIMITS } from '../../store-limits.ts';
 
 const SUBSCRIBERS = `
 local LEFT_MS = 31 * 24 * 3600000
-local LATE_MS = 60000
+local LATE_MS = ${STORE_LIMITS.cutShortMs}
 local function zset_of(key)
   local prefix, stream = split(key)
   return prefix .. 'v' .. string.sub(stream, 3)
