@@ -4,6 +4,7 @@ import { Cluster } from 'ioredis';
 import type { Redis } from 'ioredis';
 import type { RedisAddress } from './address.ts';
 import type { Item } from './batch.ts';
+import { MISFIT } from './connect-problem.ts';
 import { tlsConnector } from './connectors.ts';
 import { BUCKET_SLOTS, BUCKETS } from './keys.ts';
 import { RedisNode } from './node.ts';
@@ -62,6 +63,13 @@ class RedisCluster implements Topology {
   #note(error: Error): void {
     const isVague = /^(Failed to refresh slots cache|Connection is closed|None of startup nodes)/.test(error.message);
     if (!isVague || this.#lastError === null) this.#lastError = error;
+    // All nodes were tried: one that does not fit is not waited for.
+    if (error.message.startsWith('Failed to refresh slots cache') && this.#lastError.message.includes(MISFIT))
+      this.#wake();
+  }
+
+  #wake(): void {
+    for (const waiting of this.#waiting.splice(0)) waiting();
   }
 
   /** Takes note of the masters after the slots were read. */
@@ -76,7 +84,7 @@ class RedisCluster implements Topology {
     }
     if (this.#nodes.size === 0) return;
     this.#state = 'open';
-    for (const waiting of this.#waiting.splice(0)) waiting();
+    this.#wake();
   }
 
   #start(redis: Redis, name: string): RedisNode {

@@ -5,7 +5,7 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { answerCall, Batch } from './batch.ts';
 import type { Call, Item } from './batch.ts';
-import { explainProblem } from './connect-problem.ts';
+import { explainProblem, MISFIT } from './connect-problem.ts';
 import { EncodedCommand } from './encode.ts';
 import type { CallHead } from './encode.ts';
 import { learnNode, relearnLife, StoreRefusedError } from './learn.ts';
@@ -82,7 +82,7 @@ export class RedisNode {
     return this.#lastError;
   }
 
-  /** Resolves when the node is ready or has failed, or after the time; never rejects. */
+  /** Resolves when the node is ready, has failed or does not fit our settings, or after the time; never rejects. */
   settled(timeoutMs: number): Promise<void> {
     if (this.#state === 'ready') return Promise.resolve();
     return new Promise((resolve) => {
@@ -242,6 +242,8 @@ export class RedisNode {
     if (this.#lastError?.message !== error.message)
       this.#options.log.warn({ node: this.name, error: error.message }, 'store node error');
     this.#lastError = error;
+    // By Sentinels no connection closes then: ioredis goes on asking them.
+    if (error.message.includes(MISFIT)) this.#wake();
   }
 
   async #learn(): Promise<void> {

@@ -13,7 +13,7 @@ export interface Topology {
   /** Null: not known now. */
   nodeFor(bucket: number): RedisNode | null;
   nodes(): readonly RedisNode[];
-  /** Resolves when the nodes have answered or failed, or after the time. */
+  /** Resolves when the nodes have answered or failed, when they do not fit our settings, or after the time. */
   settled(timeoutMs: number): Promise<void>;
   /** Why it is not reachable; null: it is. */
   trouble(): string | null;
