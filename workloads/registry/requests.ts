@@ -85,7 +85,5 @@ function named<T>(parse: () => T): T {
 }
 
 function refused(field: string, expected: string, got: string): RefusedError {
-  return new RefusedError('invalid-request', `${field.slice(0, 100)}: ${expected}, got ${got.slice(0, 100)}`, {
-    field: field.slice(0, 100),
-  });
+  return new RefusedError('invalid-request', `${field}: ${expected}, got ${got}`, { field });
 }

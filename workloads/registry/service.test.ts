@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { APPS_KEY } from '../protocol/apps.ts';
-import { RefusedError } from '../protocol/codes.ts';
+import { FIELD_CHARS_MAX, RefusedError } from '../protocol/codes.ts';
 import type { ErrorCode } from '../protocol/codes.ts';
 import { LIMITS } from '../protocol/limits.ts';
 import { ROUTING_KEY } from '../protocol/routing.ts';
@@ -343,4 +343,13 @@ describe('a register request', () => {
         return error.message.startsWith(field);
       });
     });
+
+  test('an unknown field of 200 characters is named by its first 100', async () => {
+    const { service } = await aService();
+    const name = 'x'.repeat(FIELD_CHARS_MAX);
+    await assert.rejects(service.register({ ...ARRIVED, [name + name]: 1 }), {
+      field: `${name}…`,
+      message: /^x{100}…: expected only app, account, device, credential, exclude, got an unknown field$/,
+    });
+  });
 });
