@@ -36,7 +36,7 @@ export class StoreAddressError extends Error {
 
 /**
  * Opens a store. A Redis that does not answer yet is no error: operations reject until it does, and health() says so.
- * Throws StoreAddressError, StoreFileError (a SQLite file that cannot be used), StoreTrustError (files of the TLS settings) or
+ * Throws StoreAddressError, StoreFileError (a SQLite file that cannot be used), StoreTrustError (the TLS settings or their files) or
  * StoreRefusedError (wrong user, password, certificate, version).
  */
 export async function openStore(options: OpenStoreOptions): Promise<Store> {

@@ -18,7 +18,7 @@ import { RedisStreams, streamScripts } from './streams.ts';
 import * as subscriptions from './subscriptions.ts';
 import { sweepExpired, sweepScripts } from './sweep.ts';
 import type { Topology } from './topology.ts';
-import { PUBLIC_TRUST, settingsInVain, Trust } from './trust.ts';
+import { PUBLIC_TRUST, settingsInVain, StoreTrustError, Trust } from './trust.ts';
 import type { TrustFiles } from './trust.ts';
 import {
   assertAppends,
@@ -55,7 +55,7 @@ export interface RedisOptions {
 
 /**
  * Connects, and waits for the first answer up to `timeoutMs`; a Redis that is not there yet is no error.
- * Throws RedisAddressError, StoreTrustError (files of the TLS settings), or StoreRefusedError when it answers and cannot be used
+ * Throws RedisAddressError, StoreTrustError (the TLS settings or their files), or StoreRefusedError when it answers and cannot be used
  * (wrong user or password, a certificate that is not trusted or of another name, older than 7, with the data of another version).
  */
 export async function openRedisStore(options: RedisOptions): Promise<port.Store> {
@@ -64,7 +64,7 @@ export async function openRedisStore(options: RedisOptions): Promise<port.Store>
   if (username !== '' && options.password === '')
     throw new RedisAddressError('store: PUSHCLUSTER_STORE_USERNAME: expected PUSHCLUSTER_STORE_PASSWORD beside it');
   if (!address.tls && settingsInVain(files).length > 0)
-    throw new RedisAddressError(`store: ${settingsInVain(files).join(', ')}: expected an address rediss…:// beside it`);
+    throw new StoreTrustError(`store: ${settingsInVain(files).join(', ')}: expected an address rediss…:// beside it`);
   const trust = address.tls ? new Trust(files, options.log) : null;
   const limits = { ...STORE_LIMITS, ...options.limits };
   const bounded = boundedScripts(limits);

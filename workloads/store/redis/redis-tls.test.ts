@@ -259,7 +259,7 @@ describe('a Redis with TLS', { skip }, () => {
     ];
     for (const [trust, message] of cases) await assert.rejects(open(redis.url, trust), { code: 'store-tls', message });
     await assert.rejects(open('redis://127.0.0.1:1', { caFile: ours.ca }), {
-      code: 'store-address',
+      code: 'store-tls',
       message: /PUSHCLUSTER_STORE_CA_FILE: expected an address rediss/,
     });
   });

@@ -20,7 +20,7 @@ export interface TrustFiles {
 /** The public certificates, and nothing shown. */
 export const PUBLIC_TRUST: TrustFiles = { caFile: '', certificateFile: '', keyFile: '', serverName: '' };
 
-/** What the files of the TLS settings hold cannot be used; names the setting. */
+/** The TLS settings, or what their files hold, cannot be used; names the setting. */
 export class StoreTrustError extends Error {
   readonly code = 'store-tls';
 }
