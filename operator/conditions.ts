@@ -241,7 +241,9 @@ function reachable(observed: Observed, what: 'store' | 'bus', meanwhile: string)
     return { status: 'Unknown', reason: 'NoAnswer', message: 'No gateway answers, so nobody knows' };
   const away = awayFrom(observed, what);
   if (away.length === 0) return yesNo(true, `${name}Answers`, `The ${what} answers every gateway`);
-  return yesNo(false, `${name}Away`, `The ${what} does not answer ${away.join(', ')}: ${meanwhile}`);
+  // Brokers may answer and refuse what they are asked, topics for one: the gateway knows what.
+  const or = what === 'bus' ? ', or not as asked (busProblem in its /readyz)' : '';
+  return yesNo(false, `${name}Away`, `The ${what} does not answer ${away.join(', ')}${or}: ${meanwhile}`);
 }
 
 /** Names of the gateways that do not reach it. */

@@ -190,6 +190,7 @@ describe('what the gateways say of store and bus', () => {
     );
     assert.match(messageOf(status, 'StoreReachable'), /pushes are refused.*sessions open by their tokens/);
     assert.match(messageOf(status, 'Degraded'), /The store does not answer demo-gateway-1: .*The bus does not answer/);
+    assert.match(messageOf(status, 'BusReachable'), /demo-gateway-1, or not as asked \(busProblem in its \/readyz\): /);
     assert.equal(conditionOf(status, 'Degraded'), 'True StoreAway');
     assert.equal(conditionOf(status, 'Ready'), 'True Serving', 'clients are served all the same');
   });

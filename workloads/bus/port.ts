@@ -48,10 +48,16 @@ export interface BusConsumer {
   /** Stops taking; resolves when the batch under way is settled. */
   stop(): Promise<void>;
 }
-/** Whether the bus answers now, and why not. */
+/** Whether the bus answers now, and what is wrong: that it does not, or what fails though it does. */
 export interface BusHealth {
   readonly reachable: boolean;
   readonly problem: string | null;
+}
+/** In one word, for those who look from outside: a bus that answers and does not do what it is asked is of no more use than one that is away. */
+export function busState(bus: Pick<Bus, 'health'> | null): 'reachable' | 'away' | 'none' {
+  if (bus === null) return 'none';
+  const { reachable, problem } = bus.health();
+  return reachable && problem === null ? 'reachable' : 'away';
 }
 export interface Bus {
   /**

@@ -1,4 +1,5 @@
 // The gateway's part of the admin port (protocol/admin.ts): its exact state, drains, and the routing document. The operator calls it.
+import { busState } from '../bus/port.ts';
 import type { GatewayState } from '../protocol/admin.ts';
 import { RefusedError } from '../protocol/codes.ts';
 import { InvalidDocumentError, parseRoutingDocument } from '../protocol/routing.ts';
@@ -57,7 +58,7 @@ export function stateOf(gateway: Gateway): GatewayState {
     resumed: counts.resumed,
     opened: counts.opened,
     store: storeOf(gateway),
-    bus: busOf(gateway),
+    bus: busState(gateway.bus),
     shedding: gateway.shedding.level,
     intakePaused: gateway.shedding.intakePaused,
     drainers: gateway.state.peers('drainer').length,
@@ -81,7 +82,8 @@ export function readinessOf(gateway: Gateway): Readiness {
       shedding: gateway.shedding.level,
       intakePaused: gateway.shedding.intakePaused,
       upstreamBufferedBytes: gateway.upstream.bufferedBytes,
-      bus: busOf(gateway),
+      bus: busState(gateway.bus),
+      busProblem: gateway.bus?.health().problem ?? null,
       connections: directory.connections.length,
       connectionsMax: settings.connectionsMax,
     },
@@ -90,10 +92,6 @@ export function readinessOf(gateway: Gateway): Readiness {
 
 function storeOf({ state }: Gateway): GatewayState['store'] {
   return state.storeReachable ? 'reachable' : 'away';
-}
-function busOf({ bus }: Gateway): GatewayState['bus'] {
-  if (bus === null) return 'none';
-  return bus.health().reachable ? 'reachable' : 'away';
 }
 
 function lifeOf({ state, drain }: Gateway, connections: number): GatewayState['state'] {

@@ -2,6 +2,7 @@
 // are in protocol/metrics-names.ts. Nothing here runs while messages flow.
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Registry } from 'prom-client';
+import { busState } from '../bus/port.ts';
 import { METRIC } from '../protocol/metrics-names.ts';
 import type { Gateway } from './gateway.ts';
 
@@ -120,8 +121,8 @@ function addGauges(gateway: Gateway, registry: Registry): void {
     ],
     [
       `${PREFIX}bus_reachable`,
-      '1 when the bus answers; 0 also where there is none.',
-      () => Number(gateway.bus?.health().reachable ?? false),
+      '1 when the bus answers and nothing is wrong with it; 0 also where there is none.',
+      () => Number(busState(gateway.bus) === 'reachable'),
     ],
     [
       `${PREFIX}store_reachable`,

@@ -42,7 +42,7 @@ export interface GatewayState {
   /** Sessions opened by ticket and by token since boot. */
   readonly resumed: number;
   readonly opened: number;
-  /** As this gateway last found them; `none`: no bus is configured. */
+  /** As this gateway last found them; a bus that answers and does not take what it should is `away` too; `none`: none is configured. */
   readonly store: 'reachable' | 'away';
   readonly bus: 'reachable' | 'away' | 'none';
   /** Load that is shed, 0 (none) to 3 (all live messages, and hints of durable ones). */

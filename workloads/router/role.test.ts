@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { openInProcessBus } from '../bus/in-process.ts';
+import type { Bus } from '../bus/port.ts';
 import type { AccountId, AppId, DeviceId, TopicName } from '../protocol/ids.ts';
 import { conflationKeyOf, decodeRecord } from '../protocol/record.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { silentLog } from '../runtime/log.ts';
 import { PartlyUnavailableError, StoreUnavailableError } from '../store/port.ts';
 import type { Message, StreamRef } from '../store/port.ts';
 import { withOperation } from '../store/with-operation.ts';
@@ -499,4 +503,26 @@ test('stop lets what was asked end, leaves gateways in peace and its ports free'
   await role.stop();
   await gateway.heardCount(1);
   await assert.rejects(fetch(url));
+});
+
+test('a bus that answers and does not take what it should counts as away, and /readyz says why', async (t) => {
+  const { store } = await aStore(t);
+  const inner = openInProcessBus({ clock: systemClock, log: silentLog });
+  t.after(() => inner.close());
+  let problem: string | null = null;
+  const bus: Bus = {
+    publish: (...args) => inner.publish(...args),
+    consume: (options) => inner.consume(options),
+    lag: (...args) => inner.lag(...args),
+    health: () => ({ reachable: true, problem }),
+    close: () => inner.close(),
+  };
+  const { adminUrl } = await aRouter(t, { store, bus });
+  const seen = async (): Promise<unknown[]> => {
+    const ready = (await (await fetch(`${adminUrl}/readyz`)).json()) as Record<string, unknown>;
+    return [ready['bus'], ready['busProblem']];
+  };
+  assert.deepEqual(await seen(), ['reachable', null]);
+  problem = 'a topic was not made';
+  assert.deepEqual(await seen(), ['away', 'a topic was not made']);
 });

@@ -1,5 +1,6 @@
 // The router: push API in, store, links to gateways out. startRouter opens the ports for the parts (parts.ts) and takes them down again;
 // main.ts, the embedded process and tests call it.
+import { busState } from '../bus/port.ts';
 import { startLinkServer } from '../link/server.ts';
 import type { LinkPeer, LinkServer } from '../link/server.ts';
 import type { LinkFrame } from '../protocol/link.ts';
@@ -175,7 +176,8 @@ function describe(
     circuitsOpen: gateways.filter(({ circuit }) => circuit !== 'closed').map(({ lease }) => lease.gateway),
     intake: intake.level,
     journalling: api.journal?.isNeeded ?? false,
-    bus: bus === null ? 'none' : bus.health().reachable ? 'reachable' : 'away',
+    bus: busState(bus),
+    busProblem: bus?.health().problem ?? null,
     routers: 1 + (peers.current?.count ?? 0),
     routerLinksUp: peers.current?.linksUp ?? 0,
   };

@@ -7,7 +7,7 @@ import { systemClock } from '../../runtime/clock.ts';
 import { silentLog } from '../../runtime/log.ts';
 import type { Log } from '../../runtime/log.ts';
 import { aCollector, aRecord, busContract, valueOf } from '../contract.ts';
-import { BusFullError, BusUnavailableError } from '../port.ts';
+import { BusFullError, busState, BusUnavailableError } from '../port.ts';
 import type { Bus } from '../port.ts';
 import type { KafkaTuning } from './client.ts';
 import { openKafkaBus } from './kafka-bus.ts';
@@ -131,13 +131,35 @@ describe('the bus on Kafka', { skip: skip ?? false }, () => {
     await admin.disconnect();
   });
 
-  test('more replicas than there are brokers: says so, and what to set', async () => {
-    const bus = openBus({ prefix: 'many.', replication: 3 });
-    await assert.rejects(bus.publish([aRecord('k', 'never')]), {
-      code: 'bus-unavailable',
-      message:
-        /many\.pushcluster\.test was not made: INVALID_REPLICATION_FACTOR.*3 replicas.*1 brokers.*replicationFactor/,
-    });
+  test('more replicas than there are brokers: says so and what to set, in health too, and is not away for it', async () => {
+    const said: string[] = [];
+    const log: Log = { ...silentLog, warn: (_, message) => said.push(message) };
+    const bus = openBus({ prefix: 'many.', replication: 3, log, tuning: { probeAwayMs: 100 } });
+    const problem =
+      /many\.pushcluster\.test was not made: INVALID_REPLICATION_FACTOR.*3 replicas.*1 brokers.*replicationFactor/;
+    for (let i = 0; i < 3; i++) {
+      await assert.rejects(bus.publish([aRecord('k', 'never')]), { code: 'bus-unavailable', message: problem });
+      await until('it to be reached', () => bus.health().reachable);
+      assert.match(bus.health().problem ?? '', problem);
+      assert.equal(busState(bus), 'away', 'whoever looks from outside is told');
+      await wait(120);
+    }
+    assert.deepEqual(said, ['bus does not take records'], 'once; it does not go away and come back');
+    const admin = new kafkajs.Kafka({ brokers: [...broker.brokers], logLevel: kafkajs.logLevel.NOTHING }).admin();
+    await admin.connect();
+    await admin.createTopics({ topics: [{ topic: `many.${topic}`, numPartitions: 1, replicationFactor: 1 }] });
+    await until('it to take records', () => bus.publish([aRecord('k', 'kept')]).then(yes, no));
+    assert.deepEqual(bus.health(), { reachable: true, problem: null });
+    await admin.disconnect();
+    await bus.close();
+  });
+
+  test('between two tries of what it refuses, brokers are not asked', async () => {
+    const bus = openBus({ prefix: 'seldom.', replication: 3, tuning: { probeAwayMs: 60_000 } });
+    await assert.rejects(bus.publish([aRecord('k', 'never')]), BusUnavailableError);
+    const startedAt = performance.now();
+    await assert.rejects(bus.publish([aRecord('k', 'nor this')]), /INVALID_REPLICATION_FACTOR/);
+    assert.ok(performance.now() - startedAt < 5, 'it asked, though it knew');
     await bus.close();
   });
 

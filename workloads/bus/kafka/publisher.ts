@@ -1,5 +1,6 @@
 // Publishes of one durability: everything of a tick, and all that came while the last produce was under way, in one produce call. One call
-// at a time keeps the order of each key. A call that fails or takes too long fails all that wait, since the brokers are then away.
+// at a time keeps the order of each key. A call that fails or takes too long fails all that wait: the brokers are away then, or they
+// refuse what stays wrong until someone changes it, which is said in health.
 import { sizeOf } from '../record-size.ts';
 import { BUS_RECORD_BYTES_MAX, BusFullError, BusRecordError, BusUnavailableError } from '../port.ts';
 import type { BusRecord } from '../port.ts';
@@ -14,7 +15,7 @@ const PRODUCE_BYTES_MAX = BUS_RECORD_BYTES_MAX;
 /** Between two tries of a call whose producer failed. */
 const AGAIN_MIN_MS = 100;
 const AGAIN_MAX_MS = 500;
-/** A broker that refuses a batch for what is in it; whatever else fails is taken for being away. */
+/** A broker that refuses a batch for what is in it. */
 const RECORD_FAULTS = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE', 'INVALID_RECORD', 'INVALID_TIMESTAMP']);
 
 interface Entry {
@@ -33,10 +34,19 @@ interface Call {
   problem: string | null;
 }
 
+/** The brokers, one of several at least, are away or stuck: another call may do better. */
+class LateError extends Error {
+  readonly code = 'bus-late';
+  readonly retriable = true;
+}
+
 export class Publisher {
   readonly #parts: KafkaParts;
   readonly #reach: Reach;
   readonly #sender: Sender;
+  readonly #who: string;
+  /** What the brokers refuse for good, and until when nobody asks them again. */
+  #refusal: { readonly problem: string; readonly untilMs: number } | null = null;
   #waiting: Entry[] = [];
   #bytes = 0;
   #running = false;
@@ -47,6 +57,7 @@ export class Publisher {
     this.#parts = of.parts;
     this.#reach = of.reach;
     this.#sender = new Sender(of, durability);
+    this.#who = `publish ${durability}`;
   }
 
   /** As Bus.publish. */
@@ -54,6 +65,8 @@ export class Publisher {
     if (this.#closed) return Promise.reject(new BusUnavailableError('the bus is closed'));
     if (this.#reach.isAway)
       return Promise.reject(new BusUnavailableError(`the bus is away: ${this.#reach.health().problem ?? 'unknown'}`));
+    if (this.#refusal !== null && this.#parts.clock.monotonicMs() < this.#refusal.untilMs)
+      return Promise.reject(new BusUnavailableError(`not published: ${this.#refusal.problem}`));
     let bytes = 0;
     for (const record of records) {
       const size = sizeOf(record);
@@ -82,6 +95,7 @@ export class Publisher {
       try {
         await this.#produce(records);
         this.#reach.succeeded();
+        this.#taken();
         for (const entry of touched) if (entry.given === entry.records.length) this.#end(entry);
       } catch (error) {
         this.#failed(error, touched);
@@ -121,11 +135,27 @@ export class Publisher {
       return;
     }
     this.#sender.drop();
-    this.#reach.failed(error);
+    if (isPassing(error)) this.#reach.failed(error);
+    else this.#refused(problem);
     const failed = new Set([...touched, ...this.#waiting]);
     this.#waiting = [];
     for (const entry of failed)
       this.#end(entry, new BusUnavailableError(`not published: ${problem}`, { cause: error }));
+  }
+
+  /** Brokers that answer are not away; as seldom as those that are they are asked again, by whoever publishes next. */
+  #refused(problem: string): void {
+    const { clock, log, tuning } = this.#parts;
+    if (this.#refusal?.problem !== problem) log.warn({ who: this.#who, problem }, 'bus does not take records');
+    this.#refusal = { problem, untilMs: clock.monotonicMs() + tuning.probeAwayMs };
+    this.#reach.trouble(this.#who, `${this.#who}: ${problem}`);
+  }
+
+  #taken(): void {
+    if (this.#refusal === null) return;
+    this.#refusal = null;
+    this.#parts.log.info({ who: this.#who }, 'bus takes records');
+    this.#reach.trouble(this.#who, null);
   }
 
   #end(entry: Entry, error?: Error): void {
@@ -140,7 +170,7 @@ export class Publisher {
     const late = Promise.withResolvers<never>();
     const cancel = clock.after(publishTimeoutMs, () => {
       const why = call.problem === null ? '' : `: ${call.problem}`;
-      late.reject(new Error(`expected an answer within ${publishTimeoutMs} ms${why}`));
+      late.reject(new LateError(`expected an answer within ${publishTimeoutMs} ms${why}`));
     });
     try {
       await Promise.race([this.#send(records, call), late.promise]);

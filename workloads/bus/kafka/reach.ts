@@ -32,8 +32,10 @@ export class Reach {
   }
 
   health(): BusHealth {
-    const [trouble] = this.#troubles.values();
-    return { reachable: this.#problem === null, problem: this.#problem ?? trouble ?? null };
+    const [trouble = null] = this.#troubles.values();
+    // Before the first answer a trouble says more than that there was none yet.
+    const problem = this.#away ? this.#problem : (trouble ?? this.#problem);
+    return { reachable: this.#problem === null, problem };
   }
 
   succeeded(): void {
@@ -54,6 +56,7 @@ export class Reach {
 
   /** Something that stays wrong while the brokers answer; null: it is over. */
   trouble(who: string, problem: string | null): void {
+    if (this.#closed) return;
     if (problem === null) this.#troubles.delete(who);
     else this.#troubles.set(who, problem);
   }
@@ -116,6 +119,7 @@ export class Reach {
   async close(): Promise<void> {
     this.#closed = true;
     this.#problem = 'the bus is closed';
+    this.#troubles.clear();
     this.#cancel();
     const admin = this.#admin;
     this.#admin = null;

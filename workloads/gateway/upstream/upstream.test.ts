@@ -19,6 +19,7 @@ let got: ReceivedRecord[];
 /** The bus as the gateways see it: it can be away, known or not, or hang. */
 let away: boolean;
 let known: boolean;
+let problem: string | null;
 let hang: Promise<void> | null;
 let publishes: number;
 let bus: Bus;
@@ -27,7 +28,7 @@ beforeEach(async () => {
   world = new World();
   dir = mkdtempSync(join(tmpdir(), 'upstream-'));
   got = [];
-  [away, known, hang, publishes] = [false, false, null, 0];
+  [away, known, problem, hang, publishes] = [false, false, null, null, 0];
   inner = openInProcessBus({ clock: world.clock, log: silentLog, partitions: 1 });
   await inner.consume({
     topics: [BUS_TOPICS.upstream],
@@ -43,7 +44,7 @@ beforeEach(async () => {
       if (away) throw new BusUnavailableError('away');
       await inner.publish(records, durability);
     },
-    health: () => ({ reachable: !(away && known), problem: null }),
+    health: () => ({ reachable: !(away && known), problem }),
     consume: (options) => inner.consume(options),
     lag: (group, topic) => inner.lag(group, topic),
     close: () => inner.close(),
@@ -196,4 +197,17 @@ describe('while the bus is away', () => {
     await until('the bus had them', () => got.length === 2);
     assert.deepEqual(keys(), ['a', 'b']);
   });
+});
+
+test('a bus that answers and does not take what it should counts as away, and the gateway says why', async () => {
+  const gateway = await world.gateway({}, { bus });
+  const seen = async (): Promise<unknown[]> => {
+    const ready = (await (await gateway.admin('GET', '/readyz')).json()) as Record<string, unknown>;
+    const metrics = await (await gateway.admin('GET', '/metrics')).text();
+    const gauge = /^pushcluster_gateway_bus_reachable\S* (\d)$/m.exec(metrics)?.[1];
+    return [ready['ready'], (await gateway.state()).bus, ready['bus'], ready['busProblem'], gauge];
+  };
+  assert.deepEqual(await seen(), [true, 'reachable', 'reachable', null, '1']);
+  problem = 'a topic was not made';
+  assert.deepEqual(await seen(), [true, 'away', 'away', 'a topic was not made', '0']);
 });
