@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { STOP_GRACE_MS_MAX } from '../../workloads/router/stop-grace.ts';
 import { busSettings } from '../../workloads/settings/bus.ts';
 import { drainerSettings } from '../../workloads/settings/drainer.ts';
 import { gatewaySettings } from '../../workloads/settings/gateway.ts';
@@ -49,6 +50,7 @@ interface PodSpec {
   }[];
   readonly securityContext: { readonly runAsNonRoot: boolean; readonly seccompProfile: unknown };
   readonly automountServiceAccountToken: boolean;
+  readonly terminationGracePeriodSeconds: number;
   readonly serviceAccountName: string;
   readonly nodeSelector?: unknown;
 }
@@ -178,6 +180,14 @@ describe('pods of every role', () => {
       for (const name of Object.keys(env)) assert.ok(known.has(name), `${role} knows ${name}`);
       parseSettings(table, env, () => '');
     }
+  });
+
+  it('routers have time to answer what waits for the bus, and to close what they opened', () => {
+    const { terminationGracePeriodSeconds, containers } = podOf(routerDeployment(cluster));
+    const env = Object.fromEntries(containers[0]!.env.map(({ name, value }) => [name, value ?? 'from-elsewhere']));
+    const { stopDelayMs } = parseSettings(routerSettings, env, () => '');
+    const closeMs = 15_000;
+    assert.ok(terminationGracePeriodSeconds * 1000 >= stopDelayMs + STOP_GRACE_MS_MAX + closeMs);
   });
 
   it('a change of replicas, routing or disruption leaves the gateway template as it is', () => {

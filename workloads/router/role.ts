@@ -14,11 +14,9 @@ import { answerClock } from './delivery/router-peers.ts';
 import { startTcpDoor } from './doors/tcp-door.ts';
 import type { TcpDoor } from './doors/tcp-door.ts';
 import { answerUpstream } from './doors/upstream-door.ts';
+import { stopGraceMs } from './stop-grace.ts';
 
 export type { RouterDeps, RouterSettings } from './parts.ts';
-
-/** Requests under way have this long to end once it stops; pods are given 30 s. */
-const STOP_GRACE_MS = 10_000;
 
 /** Rejects when a port is taken. Gateways and apps may come later: it is ready once it has read its apps. */
 export async function startRouter(settings: RouterSettings, deps: RouterDeps): Promise<RunningRole> {
@@ -102,7 +100,8 @@ class RunningRouter implements RunningRole {
     // No more live messages from other routers: they find the next owner while requests here end.
     await this.#parts.peers.current?.stop('close');
     await this.#links?.stop();
-    await Promise.all([this.#http?.close(STOP_GRACE_MS), this.#tcp?.close(STOP_GRACE_MS)]);
+    const graceMs = stopGraceMs(this.#settings.busTimeoutMs);
+    await Promise.all([this.#http?.close(graceMs), this.#tcp?.close(graceMs)]);
     await this.#parts.api.stop();
     this.#endParts('close');
     await this.#admin?.close(1000);
