@@ -23,9 +23,14 @@ const { upstream, journal, broadcast } = BUS_TOPICS;
 const BURSTS = { pauseMsMax: 300, togetherMax: 20 };
 const PREFIX = 'test.push.';
 const TOPICS = [upstream, journal, broadcast].map((topic) => PREFIX + topic);
+/** What the buses warn of when they could not do without the broker that went. Of the rest, load alone may be the cause. */
+const FAILURES = ['bus unreachable', 'bus does not take records', 'consumer ended, begins again'];
 /** What the buses warned of. */
-const said: string[] = [];
-const log: Log = { ...silentLog, warn: (keys, message) => said.push(`${message} ${JSON.stringify(keys)}`) };
+let said: { readonly message: string; readonly text: string }[] = [];
+const log: Log = {
+  ...silentLog,
+  warn: (keys, message) => said.push({ message, text: `${message} ${JSON.stringify(keys)}` }),
+};
 /** What Node had to say while this file ran. */
 const warnings: string[] = [];
 process.on('warning', ({ name, message }) => warnings.push(`${name}: ${message}`));
@@ -74,7 +79,7 @@ class Roles {
   /** Sends while `broken` does its worst, until all go on after it; then all is settled and compared. */
   async under(t: TestContext, broken: () => Promise<void>): Promise<void> {
     const { loads } = this;
-    said.length = 0;
+    said = [];
     try {
       loads.upstream.send(this.#gateway);
       loads.journal.send(this.#router);
@@ -82,10 +87,12 @@ class Roles {
       await this.goOn();
       await broken();
       await this.goOn();
-      assert.deepEqual(said, [], 'two brokers are enough: nothing is away, no consumer begins again');
+      const failures = said.filter(({ message }) => FAILURES.includes(message)).map(({ text }) => text);
+      assert.deepEqual(failures, [], 'two brokers are enough: nothing is away, no consumer begins again');
     } finally {
       await Promise.all(Object.values(loads).map((load) => load.stopSending()));
       for (const [name, load] of Object.entries(loads)) t.diagnostic(`${name}: ${load.describe()}`);
+      for (const { text } of said) t.diagnostic(text);
     }
     for (const [group, topic] of Object.entries({ upstream, journal, gateway: broadcast }))
       await until(`${group} to have settled all`, async () => (await this.#gateway.lag(group, topic)) === 0);
@@ -134,6 +141,20 @@ describe('the bus on three brokers', { skip }, () => {
     await cluster.untilInSync(TOPICS);
   }
 
+  /** Each partition to another leader, and the one before back as a follower. */
+  async function moveAll(topic: string): Promise<void> {
+    const led = await cluster.leaders(topic);
+    await cluster.move(topic, led.map(othersOf));
+    await until(`${topic} to be led by others`, async () =>
+      (await cluster.leaders(topic)).every((leader, partition) => leader > 0 && leader !== led[partition]),
+    );
+    await cluster.move(
+      topic,
+      led.map((leader) => [...othersOf(leader), leader]),
+    );
+    await until(`${topic} to be whole`, async () => (await cluster.replicas(topic)).every((count) => count === 3));
+  }
+
   test('topics have three replicas; two must have what counts as kept, one what is only a hint', async () => {
     const { resources } = await cluster.ask((admin) =>
       admin.describeConfigs({
@@ -155,18 +176,7 @@ describe('the bus on three brokers', { skip }, () => {
 
   test('nothing is lost when partitions move to other leaders', (t) =>
     roles.under(t, async () => {
-      for (const topic of TOPICS) {
-        const led = await cluster.leaders(topic);
-        await cluster.move(topic, led.map(othersOf));
-        await until(`${topic} to be led by others`, async () =>
-          (await cluster.leaders(topic)).every((leader, partition) => leader > 0 && leader !== led[partition]),
-        );
-        await cluster.move(
-          topic,
-          led.map((leader) => [...othersOf(leader), leader]),
-        );
-        await until(`${topic} to be whole`, async () => (await cluster.replicas(topic)).every((count) => count === 3));
-      }
+      await Promise.all(TOPICS.map(moveAll));
       await cluster.untilInSync(TOPICS);
     }));
 
