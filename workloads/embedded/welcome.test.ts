@@ -35,7 +35,8 @@ test('npm start says where the metrics of every role are, and they are there', a
     (await embedded.admins()).map(({ pod }) => pod),
   );
   for (const [, address] of found) {
-    assert.equal((await fetch(`${address}/readyz`)).status, 200);
+    // An address is told as soon as somebody listens there; a role is ready once it has read what it needs.
+    await until(`${address} is ready`, async () => (await fetch(`${address}/readyz`)).status === 200);
     assert.match(await (await fetch(`${address}/metrics`)).text(), /^# TYPE pushcluster_/m);
   }
   assert.match(text, /Bearer .+ \\\n.+-d '\{"target":\{"device":"[^"]+"\},"body":\{"hello":"world"\}\}'/);
