@@ -1,6 +1,5 @@
-// Why a TLS connection to Redis did not come to be, in words that name the setting that mends it. Pure; node.ts and
-// connectors.ts pass on what sockets say through it, cluster.ts and redis-store.ts know
-// by MISFIT what waiting does not mend.
+// Why a TLS connection to Redis did not come to be, in words that name the setting that mends it. Pure; node.ts and connectors.ts pass on
+// what sockets say through it, cluster.ts and redis-store.ts know by MISFIT what waiting does not mend.
 
 /** Begins every text that says that our settings and the server's do not fit: waiting does not mend it (redis-store.ts). */
 export const MISFIT = 'TLS: expected';

@@ -347,7 +347,7 @@ describe('a Redis with TLS whose address Sentinels tell', { skip }, () => {
     await refuses(open(sentinel.url, { caFile: ours.ca }, { timeoutMs: LONG_MS }), /for 127\.0\.0\.1, .*_SERVER_NAME/);
   });
 
-  test('connections that wait for news of a failover ask for the trust of the hour each time they are made', async () => {
+  test('connections that wait for news of a failover ask for the trust of the hour each time they are made', async (t) => {
     const real = new Trust({ ...PUBLIC_TRUST, ...trust() }, silentLog);
     let asked = 0;
     const counting = { options: () => (asked++, real.options()) } as Trust;
@@ -361,6 +361,7 @@ describe('a Redis with TLS whose address Sentinels tell', { skip }, () => {
       failoverDetector: true,
       sentinelReconnectStrategy: () => 10,
     });
+    t.after(() => redis.disconnect());
     redis.on('error', () => undefined);
     const untilWaiting = async (): Promise<void> => {
       const isWaiting = async (): Promise<boolean> =>
@@ -373,7 +374,6 @@ describe('a Redis with TLS whose address Sentinels tell', { skip }, () => {
     assert.notEqual(await sentinel.command('CLIENT', 'KILL', 'TYPE', 'pubsub'), 0);
     await untilWaiting();
     assert.ok(asked > before);
-    redis.disconnect();
   });
 
   test('after a failover the new master is reached by TLS', async () => {
