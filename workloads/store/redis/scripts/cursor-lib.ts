@@ -22,8 +22,10 @@ local function leave(row)
   row[MARKED] = '-' .. string.sub(row[MARKED], 2)
 end
 local function stands(row) return row[MARKED] == '' or mark_of(row) == '=' end
--- Notes since when a device has rows that do not stand, or that it has none: the sweep finishes what nobody came back to (../sweep.ts).
-local function note_unfinished(prefix, name, rows)
+-- save_cursors where marks have changed: also notes since when the device has rows that do not stand, or that it has none. The sweep
+-- finishes what nobody came back to (../sweep.ts).
+local function save_marks(prefix, name, rows)
+  save_cursors(prefix, name, rows)
   for _, row in ipairs(rows) do
     if not stands(row) then return call('ZADD', prefix .. 'o', time_ms(), name) end
   end

@@ -73,7 +73,6 @@ local function forget_belongings(prefix, name)
       kept[#kept + 1] = row
     end
   end
-  save_cursors(prefix, name, kept)
-  note_unfinished(prefix, name, kept)
+  save_marks(prefix, name, kept)
   return kept
 end`;

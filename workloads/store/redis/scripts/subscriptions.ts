@@ -30,8 +30,7 @@ return for_each(2, function(prefix, a)
     if want[2] and mark_of(row) ~= '-' then row[FILTER] = want[2] end
     answer[#answer + 1] = row
   end
-  save_cursors(prefix, name, rows)
-  note_unfinished(prefix, name, rows)
+  save_marks(prefix, name, rows)
   return answer
 end)`,
 );
@@ -53,10 +52,7 @@ return for_each(2, function(prefix, a)
       answer[#answer + 1] = row
     end
   end
-  if #answer > 0 then
-    save_cursors(prefix, ARGV[a], rows)
-    note_unfinished(prefix, ARGV[a], rows)
-  end
+  if #answer > 0 then save_marks(prefix, ARGV[a], rows) end
   return answer
 end)`,
 );
@@ -91,8 +87,7 @@ return for_each(2, function(prefix, a)
     end
     answer[i] = row and row[MARKED] == '=' .. entered[2] and 1 or 0
   end
-  save_cursors(prefix, ARGV[a], rows)
-  note_unfinished(prefix, ARGV[a], rows)
+  save_marks(prefix, ARGV[a], rows)
   return answer
 end)`,
 );
@@ -120,10 +115,7 @@ return counting(for_each(2, function(prefix, a)
       kept[#kept + 1] = row
     end
   end
-  if #kept < #rows then
-    save_cursors(prefix, ARGV[a], kept)
-    note_unfinished(prefix, ARGV[a], kept)
-  end
+  if #kept < #rows then save_marks(prefix, ARGV[a], kept) end
   return 1
 end))`,
 );
