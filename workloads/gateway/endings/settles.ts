@@ -43,16 +43,14 @@ export class Settles {
 
   /** `cursor.acked` has moved. */
   note(connection: Connection, cursor: Cursor): void {
-    if (connection.session!.superseded) return;
-    if (cursor.settling === null && !this.#hasRoom()) return;
+    if (!this.#takes(connection, cursor)) return;
     this.#lanes.note(connection, cursor, this.#gateway.wheel.nowMs);
     this.#arm();
   }
 
   /** The same, and it does not wait: nobody knows what entries the client acked elsewhere. */
   noteNow(connection: Connection, cursor: Cursor): void {
-    if (connection.session!.superseded) return;
-    if (cursor.settling === null && !this.#hasRoom()) return;
+    if (!this.#takes(connection, cursor)) return;
     this.#lanes.hurry(connection, cursor);
     this.#arm();
   }
@@ -104,6 +102,11 @@ export class Settles {
       this.#underWay ??= this.#send();
       if (!(await this.#underWay)) return;
     }
+  }
+
+  /** The acks of a superseded session do not count (R8); a lane that is among those that wait has its room. */
+  #takes({ session }: Connection, { settling }: Cursor): boolean {
+    return !session!.superseded && (settling !== null || this.#hasRoom());
   }
 
   #hasRoom(): boolean {
