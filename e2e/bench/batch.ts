@@ -7,7 +7,6 @@ import { startLoad } from './load/load.ts';
 import type { Load, LoadOptions } from './load/load.ts';
 import { besideOther, startOtherServer } from './other-server.ts';
 import { APP_TOPICS, cpuBetween, cpuOf, startStage } from './stage.ts';
-import { cpuSeconds } from './usage.ts';
 
 export interface BatchOptions {
   readonly batch: number;
@@ -36,8 +35,7 @@ interface Subject {
 
 export async function batch(options: BatchOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
   const ours = await measureOurs(options, gateway);
-  const { centrifugo } = options;
-  return besideOther(ours, centrifugo === null ? null : () => measureOther(options, centrifugo));
+  return besideOther(ours, options.centrifugo, (path) => measureOther(options, path));
 }
 
 async function measureOurs(options: BatchOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
@@ -70,7 +68,7 @@ async function measureOther(options: BatchOptions, path: string): Promise<Figure
       tokensFile: '-',
       protocol: 'centrifuge',
     });
-    const cpu = (): Readonly<Record<string, number>> => ({ ...server.cpu(), load: cpuSeconds(load!.pid) });
+    const cpu = (): Readonly<Record<string, number>> => server.cpu(load!);
     return { ...(await measure(options, { load, sender: server.sender, cpu })), version: server.version };
   } finally {
     await load?.stop();

@@ -32,17 +32,21 @@ export interface OtherServer {
   readonly sender: BatchSender;
   /** One body to many channels, in one request; rejects when one of them failed. */
   broadcast(channels: readonly string[], body: unknown): Promise<void>;
-  /** Seconds so far of all nodes, and of Redis. */
-  cpu(): Readonly<Record<string, number>>;
+  /** CPU seconds so far of all nodes, of Redis, and of the load generator; cpuOf is its counterpart for ours. */
+  cpu(load: { readonly pid: number }): Readonly<Record<string, number>>;
   stop(): Promise<void>;
 }
 
 type Figures = Readonly<Record<string, unknown>>;
 
-/** Our figures, and beside them the other side's, or why there are none: ours took minutes to come by. */
-export async function besideOther(ours: Figures, measure: (() => Promise<Figures>) | null): Promise<Figures> {
-  if (measure === null) return ours;
-  const centrifugo = await measure().catch((error: unknown) => ({ problem: String(error) }));
+/** Our figures, and beside them those of the other side at a path (null: ours alone), or why there are none: ours took minutes to come by. */
+export async function besideOther(
+  ours: Figures,
+  path: string | null,
+  measure: (path: string) => Promise<Figures>,
+): Promise<Figures> {
+  if (path === null) return ours;
+  const centrifugo = await measure(path).catch((error: unknown) => ({ problem: String(error) }));
   return { ...ours, centrifugo };
 }
 
@@ -94,9 +98,10 @@ export async function startOtherServer(path: string, options: OtherServerOptions
       servers.push(process);
       ports.push(port);
     }
-    const cpu = (): Readonly<Record<string, number>> => ({
+    const cpu = (load: { readonly pid: number }): Readonly<Record<string, number>> => ({
       server: servers.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0),
       ...(redis === null ? {} : { redis: cpuSeconds(redis.process.pid) }),
+      load: cpuSeconds(load.pid),
     });
     const version = spawnSync(path, ['version'], { encoding: 'utf8' }).stdout?.trim() ?? '';
     const api = openApi(ports[0]!, key);

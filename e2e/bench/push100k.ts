@@ -7,7 +7,6 @@ import type { Load, LoadCounts } from './load/load.ts';
 import { besideOther, startOtherServer } from './other-server.ts';
 import { APP_TOPICS, cpuBetween, cpuOf, deviceOf, startStage } from './stage.ts';
 import type { Stage } from './stage.ts';
-import { cpuSeconds } from './usage.ts';
 
 export interface Push100kOptions {
   readonly recipients: number;
@@ -36,8 +35,7 @@ type Figures = Readonly<Record<string, unknown>>;
 
 export async function push100k(options: Push100kOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
   const ours = await measureOurs(options, gateway);
-  const { centrifugo } = options;
-  return besideOther(ours, centrifugo === null ? null : () => measureOther(options, centrifugo));
+  return besideOther(ours, options.centrifugo, (path) => measureOther(options, path));
 }
 
 async function measureOurs(options: Push100kOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
@@ -102,7 +100,7 @@ async function measureOther(options: Push100kOptions, path: string): Promise<Fig
     }
     for (const [i, load] of loads.entries()) await load.untilLive(Math.min(share, recipients - i * share), 300_000);
     const channels = inMixedOrder(recipients).map((i) => `${APP_TOPICS}${i}`);
-    const cpu = (): Readonly<Record<string, number>> => ({ ...server.cpu(), load: cpuSeconds(loads[0]!.pid) });
+    const cpu = (): Readonly<Record<string, number>> => server.cpu(loads[0]!);
     const send = (): Promise<void> => server.broadcast(channels, aBody(textBytes));
     const first = await push({ loads, cpu, recipients, send });
     const figures = await push({ loads, cpu, recipients, send });

@@ -8,7 +8,6 @@ import type { Load } from './load/load.ts';
 import { besideOther, startOtherServer } from './other-server.ts';
 import type { OtherServer } from './other-server.ts';
 import { APP_TOPICS, cpuBetween, cpuOf, startStage } from './stage.ts';
-import { cpuSeconds } from './usage.ts';
 
 export interface TopicsOptions {
   readonly topics: number;
@@ -43,8 +42,7 @@ type Figures = Readonly<Record<string, unknown>>;
 
 export async function topics(options: TopicsOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
   const ours = await measureOurs(options, gateway);
-  const { centrifugo } = options;
-  return besideOther(ours, centrifugo === null ? null : () => measureOther(options, centrifugo));
+  return besideOther(ours, options.centrifugo, (path) => measureOther(options, path));
 }
 
 async function measureOurs(options: TopicsOptions, gateway: Readonly<Record<string, string>>): Promise<Figures> {
@@ -96,7 +94,7 @@ async function measureOther(options: TopicsOptions, path: string): Promise<Figur
       protocol: 'centrifuge',
     });
     await load.untilLive(options.clients, 300_000);
-    const cpu = (): Readonly<Record<string, number>> => ({ ...server.cpu(), load: cpuSeconds(load!.pid) });
+    const cpu = (): Readonly<Record<string, number>> => server.cpu(load!);
     const figures = await measure({ options: { ...options, class: 'live' }, load, sender: server.sender, cpu });
     return { ...figures, version: server.version };
   } finally {

@@ -7,7 +7,6 @@ import type { Load } from './load/load.ts';
 import { besideOther, startOtherServer } from './other-server.ts';
 import { APP_TOPICS, cpuBetween, cpuOf, deviceOf, startStage } from './stage.ts';
 import type { StoreKind } from './stage.ts';
-import { cpuSeconds } from './usage.ts';
 
 const CONNECTIONS = 1000;
 const BODY_BYTES = 100;
@@ -66,7 +65,7 @@ type Figures = Readonly<Record<string, unknown>>;
 /** One shape after the other on one stage. */
 export async function unicast(shapes: Shapes, { gateway, centrifugo }: UnicastSides): Promise<Figures> {
   const ours = await measureOurs(shapes, gateway);
-  return besideOther(ours, centrifugo === null ? null : () => measureOther(shapes, centrifugo));
+  return besideOther(ours, centrifugo, (path) => measureOther(shapes, path));
 }
 
 async function measureOurs(shapes: Shapes, gateway: Readonly<Record<string, string>>): Promise<Figures> {
@@ -119,7 +118,7 @@ async function measureOther(shapes: Shapes, path: string): Promise<Figures> {
       protocol: 'centrifuge',
     });
     const target = (number: number): string => `{"topic":"${APP_TOPICS}${number % CONNECTIONS}"}`;
-    const cpu = (): Readonly<Record<string, number>> => ({ ...server.cpu(), load: cpuSeconds(load!.pid) });
+    const cpu = (): Readonly<Record<string, number>> => server.cpu(load!);
     const settings = { class: 'history in Redis', acks: 'none', version: server.version };
     return await measureShapes(shapes, { load, sender: server.sender, target, cpu, settings });
   } finally {
